@@ -1,0 +1,60 @@
+"""python -m granite_bench, and the command granite-bench: errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from granite_bench.cli import cli
+from granite_bench.console import log_path
+from granite_bench.errors import ExitCode, GraniteBenchError, StorageError
+from granite_bench.files import write_atomically
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (see errors.ExitCode)."""
+    # Bars of libraries say nothing that ours do not; ours show on a terminal alone.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        cli.main(arguments, prog_name="granite-bench", standalone_mode=False)
+        return ExitCode.FINE
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else ExitCode.FINE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what is finished is stored, the same command goes on", err=True)
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.BAD_INPUT
+    except GraniteBenchError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) went away; that is no fault.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FINE
+    except Exception:  # noqa: BLE001 (whatever is left is a bug, and says so)
+        return _our_bug()
+
+
+def _our_bug() -> int:
+    path = log_path()
+    text = traceback.format_exc()
+    try:
+        write_atomically(path, text.encode())
+        where = f"the details are in {path}"
+    except StorageError:
+        where = text
+    click.echo(
+        f"error: a bug of granite-bench: {text.strip().splitlines()[-1]}\n  {where}", err=True
+    )
+    return ExitCode.BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What the command line prints and logs: aligned columns, and a log file per run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def print_rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns, aligned; numbers to the right."""
+    texts = [[str(value) for value in row] for row in (heads, *rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(heads))]
+    right = [
+        bool(rows) and all(_is_number(row[column]) for row in texts[1:])
+        for column in range(len(heads))
+    ]
+    for row in texts:
+        cells = [
+            t.rjust(w) if r else t.ljust(w) for t, w, r in zip(row, widths, right, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _is_number(text: str) -> bool:
+    return text in ("", "-") or text.replace(",", "").replace(".", "").isdigit()
+
+
+def log_path() -> Path:
+    """Where this process logs: $GRANITE_BENCH_CACHE/logs, else ~/.cache/granite-bench/logs."""
+    cache = os.environ.get("GRANITE_BENCH_CACHE")
+    folder = Path(cache) if cache else Path.home() / ".cache" / "granite-bench"
+    return folder / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def log_to_file() -> None:
+    """Warnings of libraries go to a file; ours also to the terminal."""
+    logging.captureWarnings(True)
+    path = log_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    to_file = logging.FileHandler(path, delay=True)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(to_file)
+    root.setLevel(logging.WARNING)

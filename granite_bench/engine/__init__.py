@@ -1,0 +1,1 @@
+"""Texts to vectors to a ranked run, under mteb's protocols."""

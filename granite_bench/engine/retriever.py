@@ -1,0 +1,298 @@
+"""
+Models in the form that mteb evaluates, with what happened written down.
+
+DenseRetriever is our engine under mteb's SearchProtocol and EncoderProtocol. ObservedSearch
+wraps a model that searches by itself (BM25, or mteb's own search over a sparse or multi-vector
+model). Both keep an Observation per split and subset: the run, and how long each part took.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from datasets import Dataset
+from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.models import EncoderProtocol, ModelMeta, SearchEncoderWrapper, SearchProtocol
+from mteb.types import PromptType
+
+from granite_bench.engine.backend import Instruction, backend_for, loaded_from
+from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.search import Run, rank_candidates, search_exact
+from granite_bench.engine.texts import document_texts, query_texts
+from granite_bench.errors import NonFiniteVectors, TaskError
+
+LATENCY_QUERIES = 32
+"""Single queries timed per task, after LATENCY_WARM_UP that are not counted."""
+
+LATENCY_WARM_UP = 3
+
+
+@dataclass
+class Observation:
+    """
+    What one split and subset of one task took.
+
+    Attributes:
+        run: what was handed to mteb for scoring; mteb may remove a query's own document.
+        docs, queries: the cost of encoding; None where the model searches by itself.
+        index_seconds: until the corpus was ready (encoding included).
+        search_seconds: queries to run (encoding of the queries included).
+        query_seconds: one query at a time, encode and search; empty where not measured.
+        prompts: role -> the prompt in force; None where only the model's wrapper knows it.
+    """
+
+    split: str
+    subset: str
+    n_docs: int
+    n_queries: int = 0
+    run: Run = field(default_factory=dict)
+    docs: EncodingCost | None = None
+    queries: EncodingCost | None = None
+    index_seconds: float = 0.0
+    search_seconds: float = 0.0
+    query_seconds: list[float] = field(default_factory=list)
+    prompts: dict[str, str | None] = field(default_factory=dict)
+
+
+class Retriever(Protocol):
+    """What the runner needs of a model."""
+
+    mteb_model_meta: ModelMeta
+    observations: list[Observation]
+    measure_latency: bool
+
+
+class DenseRetriever:
+    """
+    A dense encoder with our batching, vector store and exact search, as mteb's protocols want it.
+
+    Args:
+        model: an encoder that mteb loaded; its *mteb_model_meta* is the identity of the vectors.
+        store_folder, token_budget: as for Encoder.
+    """
+
+    def __init__(self, model: EncoderProtocol, *, encoder: Encoder) -> None:
+        self.mteb_model_meta = model.mteb_model_meta
+        self.encoder = encoder
+        self.observations: list[Observation] = []
+        self.measure_latency = False
+        self._model = model
+        self._doc_ids: list[str] = []
+        self._docs = np.empty((0, 0), dtype=np.float32)
+
+    def index(
+        self,
+        corpus: Dataset,
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        encode_kwargs: Mapping[str, Any],
+        num_proc: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Encode the corpus (mteb's SearchProtocol)."""
+        started = time.perf_counter()
+        seen = Observation(hf_split, hf_subset, n_docs=len(corpus), docs=EncodingCost())
+        instruction = self._instruction(task_metadata, PromptType.document, seen)
+        self._doc_ids = list(corpus["id"])
+        self._docs = self._encode(
+            document_texts(corpus), instruction, seen.docs, "document", self._doc_ids
+        )
+        seen.index_seconds = time.perf_counter() - started
+        self.observations.append(seen)
+
+    def search(
+        self,
+        queries: Dataset,
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        top_k: int,
+        encode_kwargs: Mapping[str, Any],
+        top_ranked: Mapping[str, Sequence[str]] | None = None,
+        num_proc: int | None = None,
+        **kwargs: Any,
+    ) -> Run:
+        """Encode the queries and rank the indexed corpus (mteb's SearchProtocol)."""
+        started = time.perf_counter()
+        seen = self.observations[-1]
+        seen.n_queries, seen.queries = len(queries), EncodingCost()
+        instruction = self._instruction(task_metadata, PromptType.query, seen)
+        query_ids, texts = list(queries["id"]), query_texts(queries)
+        vectors = self._encode(texts, instruction, seen.queries, "query", query_ids)
+        if top_ranked is None:
+            seen.run = search_exact(
+                vectors, self._docs, query_ids, self._doc_ids,
+                top_k=top_k, similarity=self._model.similarity,
+            )  # fmt: skip
+        else:
+            seen.run = rank_candidates(
+                vectors, self._docs, query_ids, self._doc_ids,
+                candidates=top_ranked, top_k=top_k, similarity=self._model.similarity,
+            )  # fmt: skip
+        seen.search_seconds = time.perf_counter() - started
+        if self.measure_latency and top_ranked is None:
+            seen.query_seconds = self._latencies(texts, vectors, instruction, top_k)
+            self.measure_latency = False
+        return seen.run
+
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: PromptType | None = None,
+        **kwargs: Any,
+    ) -> npt.NDArray[np.float32]:
+        """Encode texts for a task that is not retrieval (mteb's EncoderProtocol)."""
+        started = time.perf_counter()
+        texts = [text for batch in inputs for text in batch["text"]]
+        seen = Observation(hf_split, hf_subset, n_docs=len(texts), docs=EncodingCost())
+        instruction = self._instruction(task_metadata, prompt_type, seen)
+        positions = [str(position) for position in range(len(texts))]
+        vectors = self._encode(texts, instruction, seen.docs, "text", positions)
+        seen.index_seconds = time.perf_counter() - started
+        self.observations.append(seen)
+        return vectors
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """The model's own similarity of every pair."""
+        return self._model.similarity(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """The model's own similarity, row by row."""
+        return self._model.similarity_pairwise(embeddings1, embeddings2)
+
+    def _instruction(
+        self, task: TaskMetadata, prompt_type: PromptType | None, seen: Observation
+    ) -> Instruction:
+        instruction = self.encoder.backend.instruction(task, prompt_type)
+        seen.prompts[prompt_type.value if prompt_type else "text"] = instruction.prompt
+        return instruction
+
+    def _encode(
+        self,
+        texts: list[str],
+        instruction: Instruction,
+        cost: EncodingCost | None,
+        kind: str,
+        ids: Sequence[str],
+    ) -> npt.NDArray[np.float32]:
+        plural = {"document": "documents", "query": "queries", "text": "texts"}[kind]
+        try:
+            return self.encoder.encode(texts, instruction, cost or EncodingCost(), label=plural)
+        except NonFiniteVectors as error:
+            raise TaskError(
+                f"{len(error.rows)} of {error.n_texts} {kind} embeddings contain NaN or infinity "
+                f"(first: {kind} '{ids[error.rows[0]]}')\n"
+                "  nothing was saved for this task; try --dtype float32"
+            ) from None
+
+    def _latencies(
+        self,
+        texts: list[str],
+        vectors: npt.NDArray[np.float32],
+        instruction: Instruction,
+        top_k: int,
+    ) -> list[float]:
+        """Seconds from text to ranked documents, one query at a time, nothing looked up."""
+        seconds = []
+        for position, text in enumerate(texts[: LATENCY_WARM_UP + LATENCY_QUERIES]):
+            started = time.perf_counter()
+            self.encoder.encode_uncached([text], instruction)
+            search_exact(
+                vectors[position : position + 1], self._docs, [""], self._doc_ids,
+                top_k=top_k, similarity=self._model.similarity,
+            )  # fmt: skip
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+        return seconds[LATENCY_WARM_UP:]
+
+
+class ObservedSearch:
+    """A model that searches by itself, timed, its runs kept; what it returns is untouched."""
+
+    def __init__(self, model: SearchProtocol, meta: ModelMeta) -> None:
+        self.mteb_model_meta = meta
+        self.observations: list[Observation] = []
+        self.measure_latency = False
+        self.model = model
+
+    def index(self, corpus: Dataset, *, hf_split: str, hf_subset: str, **kwargs: Any) -> None:
+        """Let the model index the corpus (mteb's SearchProtocol)."""
+        seen = Observation(hf_split, hf_subset, n_docs=len(corpus))
+        started = time.perf_counter()
+        with _quiet_unless_watched():
+            self.model.index(corpus, hf_split=hf_split, hf_subset=hf_subset, **kwargs)
+        seen.index_seconds = time.perf_counter() - started
+        self.observations.append(seen)
+
+    def search(self, queries: Dataset, **kwargs: Any) -> Run:
+        """Let the model search (mteb's SearchProtocol)."""
+        seen = self.observations[-1]
+        seen.n_queries = len(queries)
+        started = time.perf_counter()
+        with _quiet_unless_watched():
+            seen.run = self.model.search(queries, **kwargs)
+        seen.search_seconds = time.perf_counter() - started
+        # mteb's own search forgets the corpus after each search; BM25 keeps its index.
+        if self.measure_latency and not isinstance(self.model, SearchEncoderWrapper):
+            seen.query_seconds = self._latencies(queries, kwargs)
+            self.measure_latency = False
+        return seen.run
+
+    def _latencies(self, queries: Dataset, kwargs: Mapping[str, Any]) -> list[float]:
+        seconds = []
+        for position in range(min(len(queries), LATENCY_WARM_UP + LATENCY_QUERIES)):
+            query = queries.select([position])
+            started = time.perf_counter()
+            with _quiet_unless_watched():
+                self.model.search(query, **kwargs)
+            seconds.append(time.perf_counter() - started)
+        return seconds[LATENCY_WARM_UP:]
+
+
+def retriever_for(
+    model: Any, *, encoder_options: Mapping[str, Any]
+) -> DenseRetriever | ObservedSearch:
+    """
+    The form in which a loaded model is evaluated.
+
+    Args:
+        model: what mteb's metadata loaded, with its *mteb_model_meta*.
+        encoder_options: store_folder and token_budget of Encoder, for a dense encoder.
+    """
+    meta: ModelMeta = model.mteb_model_meta
+    if isinstance(model, SearchProtocol):
+        return ObservedSearch(model, meta)
+    if meta.model_type != ["dense"]:
+        # Sparse and multi-vector embeddings have no place in the dense store; mteb's search
+        # gives their scores.
+        return ObservedSearch(SearchEncoderWrapper(model), meta)
+    identity = {"model": meta.name, "revision": meta.revision, "loaded": loaded_from(meta)}
+    encoder = Encoder(backend_for(model), identity, **encoder_options)
+    return DenseRetriever(model, encoder=encoder)
+
+
+@contextlib.contextmanager
+def _quiet_unless_watched() -> Iterator[None]:
+    """bm25s draws a progress bar per subset, also into logs; keep it to terminals."""
+    if sys.stderr.isatty():
+        yield
+    else:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield

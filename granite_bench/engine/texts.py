@@ -1,0 +1,67 @@
+"""
+The document template: what text of a corpus row or a query row the model reads.
+
+These are mteb's rules (its retrieval dataloader), restated because mteb applies them through a
+dataset map that costs more per document than a small model's forward pass on a GPU. A test
+holds them against mteb's own function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from datasets import Dataset
+
+DOCUMENT_TEMPLATE = "{title} {text}, stripped; {text} alone where the title is empty"
+
+
+def document_texts(corpus: Dataset) -> list[str]:
+    """
+    The text of every document: title and text joined by a space, then stripped.
+
+    Args:
+        corpus: columns *text* and optionally *title* (a string or None).
+
+    Returns:
+        One string per row, in the order of the corpus.
+    """
+    texts: list[str] = list(corpus["text"])
+    if "title" not in corpus.column_names:
+        return [text.strip() for text in texts]
+    return [
+        f"{title} {text}".strip() if title else text.strip()
+        for title, text in zip(corpus["title"], texts, strict=True)
+    ]
+
+
+def query_texts(queries: Dataset) -> list[str]:
+    """
+    The text of every query: an instruction follows it, a conversation is flattened.
+
+    Args:
+        queries: column *text* (a string, or a list of turns) and optionally *instruction*.
+
+    Returns:
+        One string per row, in the order of the queries.
+    """
+    texts = list(queries["text"])
+    if texts and isinstance(texts[0], list):
+        return list(_flattened(queries))
+    if "instruction" not in queries.column_names:
+        return texts
+    return [
+        text if instruction is None else f"{text} {instruction}"
+        for text, instruction in zip(texts, queries["instruction"], strict=True)
+    ]
+
+
+def _flattened(queries: Dataset) -> Iterator[str]:
+    for row in queries:
+        turns: list[str | Mapping[str, Any]] = row["text"]
+        text = "; ".join(
+            turn if isinstance(turn, str) else f"{turn['role']}: {turn['content']}"
+            for turn in turns
+        )
+        # mteb puts the instruction behind a plain query, but in front of a conversation.
+        yield f"{row['instruction']} {text}" if "instruction" in row else text

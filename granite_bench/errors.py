@@ -1,0 +1,107 @@
+"""
+What can go wrong, and which exit code says so.
+
+    GraniteBenchError
+    ├── BadInput            exit 2   the user can mend it: a file, a name, an option
+    ├── TaskError           exit 3   one task failed; the others go on
+    │   └── NonFiniteVectors         the model returned NaN or infinity
+    └── StorageError        exit 3   a file could not be written (disk full, no permission)
+
+Exit codes: 0 fine, 1 the gate failed, 2 bad input, 3 some task failed or is incomplete,
+4 a bug of ours, 130 interrupted. Every message says where, what, what would be right, and
+the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller."""
+
+    FINE = 0
+    GATE_FAILED = 1
+    BAD_INPUT = 2
+    INCOMPLETE = 3
+    BUG = 4
+    INTERRUPTED = 130
+
+
+class GraniteBenchError(Exception):
+    """The base of every error this package raises on purpose."""
+
+    exit_code = ExitCode.BUG
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with an input, and what would be right."""
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class BadInput(GraniteBenchError):
+    """
+    Something the user gave is wrong; *faults* names all of it, not just the first.
+
+    Args:
+        faults: one Fault per thing that is wrong, in the order of the file.
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, faults: Fault | Iterable[Fault]) -> None:
+        self.faults: Sequence[Fault] = (faults,) if isinstance(faults, Fault) else tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class TaskError(GraniteBenchError):
+    """One (model, task) could not be finished; nothing was saved for it."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class NonFiniteVectors(TaskError):
+    """
+    A model returned NaN or infinite values.
+
+    Args:
+        rows: positions of the bad texts in the list that was given to the encoder.
+        n_texts: length of that list.
+    """
+
+    def __init__(self, rows: Sequence[int], n_texts: int) -> None:
+        self.rows = list(rows)
+        self.n_texts = n_texts
+        super().__init__(f"{len(self.rows)} of {n_texts} embeddings contain NaN or infinity")
+
+
+class StorageError(GraniteBenchError):
+    """A file could not be written; what was there before is still there."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    A suggestion for a misspelt *name*, or an empty string when nothing is close.
+
+    Case is ignored, and a name that is a part of a known one counts as close.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    close += [lower for lower in by_lower if name.lower() in lower and lower not in close]
+    if not close:
+        return ""
+    quoted = [f"'{by_lower[lower]}'" for lower in close[:3]]
+    return f"did you mean {' or '.join(quoted)}?"

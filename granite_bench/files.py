@@ -1,0 +1,38 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from granite_bench.errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """
+    Put *content* at *path* through a temporary file beside it, so that a reader, a crash or a
+    full disk never meets half a file. Missing folders are made.
+
+    Raises:
+        StorageError: the disk is full, or the place cannot be written; what stood at *path*
+            still stands.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}\n"
+            "  what stood there before is unchanged; make room or choose another folder, "
+            "then run the same command again"
+        ) from error

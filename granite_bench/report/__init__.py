@@ -1,0 +1,1 @@
+"""Tables -> pages and text; nothing here computes a score."""

@@ -1,0 +1,106 @@
+"""
+A page as one HTML file: no network, no script from elsewhere, opens from disk.
+
+Everything from outside (names of models and tasks, settings) is escaped by jinja2, and the
+page's own content-security policy forbids anything but its own style.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from granite_bench.report.layout import headline, lay_out, reproduce
+from granite_bench.results import Result
+from granite_bench.table import Table
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Where one score comes from: a row of the details table."""
+
+    model: str
+    task: str
+    model_revision: str
+    data_revision: str
+    mteb_version: str
+    settings: str
+    prompts: str
+    truncated: str
+    hardware: str
+    date: str
+    command: str
+
+
+def suite_page(table: Table) -> str:
+    """
+    The report of one suite; the same results make the same bytes.
+
+    Args:
+        table: by task, or by one of the suite's groupings.
+    """
+    environment = Environment(
+        loader=PackageLoader("granite_bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("suite.html.j2")
+    return template.render(
+        table=table, page=lay_out(table), headline=headline(table), details=_details(table)
+    )
+
+
+def _details(table: Table) -> list[Detail]:
+    details = []
+    for row in table.rows:
+        sources = {source.path: source for cell in row.cells.values() for source in cell.sources}
+        command = reproduce(row, table.suite.name)
+        details += [_detail(source, command) for source in sources.values()]
+    return details
+
+
+def _detail(result: Result, command: str) -> Detail:
+    runs = result.record.get("runs", ())
+    run = runs[-1] if runs else {}
+    settings, machine = run.get("settings", {}), run.get("hardware", {})
+    evaluations = [entry for each in runs for entry in each["evaluations"]]
+    return Detail(
+        model=result.model,
+        task=result.task,
+        model_revision=result.revision,
+        data_revision=result.dataset_revision,
+        mteb_version=result.mteb_version or "?",
+        settings=", ".join(
+            f"{key}: {value}" for key, value in settings.items() if value is not None
+        ),
+        prompts=_prompts(evaluations),
+        truncated=_truncated(evaluations),
+        hardware=", ".join(str(value) for value in machine.values() if value is not None),
+        date=(run.get("date") or "")[:10],
+        command=command,
+    )
+
+
+def _prompts(evaluations: list[dict[str, object]]) -> str:
+    seen: dict[str, None] = {}
+    for entry in evaluations:
+        for role, prompt in dict(entry["prompts"]).items():  # type: ignore[call-overload]
+            text = (
+                "known to the model's wrapper"
+                if prompt is None
+                else repr(prompt)
+                if prompt
+                else "none"
+            )
+            seen[f"{role}: {text}"] = None
+    return "; ".join(seen)
+
+
+def _truncated(evaluations: list[dict[str, object]]) -> str:
+    costs = [entry["docs"] for entry in evaluations if entry["docs"]]
+    n_docs = sum(cost["n_unique"] for cost in costs)  # type: ignore[index]
+    n_truncated = sum(cost["n_truncated"] for cost in costs)  # type: ignore[index]
+    return f"{n_truncated / n_docs:.1%} of documents" if n_docs else ""

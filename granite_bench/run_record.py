@@ -1,0 +1,146 @@
+"""What a run leaves beside mteb's result: how each number came about, as plain dictionaries."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+from mteb.abstasks import AbsTask
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+
+from granite_bench.engine.encoder import EncodingCost
+from granite_bench.engine.retriever import DenseRetriever, Observation, ObservedSearch
+from granite_bench.engine.texts import DOCUMENT_TEMPLATE
+from granite_bench.models import ModelSource
+from granite_bench.per_query import query_rows
+from granite_bench.plan import data_source
+from granite_bench.provenance import code_revision, hardware, package_versions
+from granite_bench.tasks import Evaluation
+
+SPEED_PROTOCOL = "suite-run/1"
+"""
+Figures as they fall out of a run: documents per second over the texts encoded (tokenisation
+included, store and search not), and seconds from one query's text to its ranking, one at a time.
+"""
+
+
+def describe_run(
+    source: ModelSource,
+    task: AbsTask,
+    retriever: DenseRetriever | ObservedSearch,
+    *,
+    date: datetime.datetime | None,
+    seconds: Mapping[str, float],
+    repaired_shards: Sequence[str],
+    evaluations: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """
+    One run of one model on one task, for ResultStore.save.
+
+    Args:
+        seconds: total, model_load and data_load.
+        repaired_shards: vector shards that were found broken and encoded again.
+        evaluations: from observed(), one entry per split and subset.
+    """
+    return {
+        "date": date.isoformat() if date else None,
+        "model": {
+            "name": source.meta.name,
+            "revision": source.meta.revision,
+            "content_sha256": source.content_sha256(),
+        },
+        "data": data_source(task),
+        "settings": _settings(retriever),
+        "packages": package_versions(),
+        "code_revision": code_revision(),
+        "hardware": hardware(_device(retriever)),
+        "speed_protocol": SPEED_PROTOCOL,
+        "seconds": dict(seconds),
+        "repaired_shards": list(repaired_shards),
+        "evaluations": list(evaluations),
+    }
+
+
+def observed(
+    observations: Sequence[Observation], task: AbsTask, part: Sequence[Evaluation]
+) -> tuple[list[dict[str, Any]], list[pa.Table]]:
+    """The record's entries and the per-query rows of one part."""
+    if not isinstance(task, AbsTaskRetrieval):
+        return [_encoded_only(observations, split, subset) for split, subset in part], []
+    entries, tables = [], []
+    for seen in observations:
+        data = task.dataset[seen.subset][seen.split]
+        run = seen.run
+        if task.skip_first_result:
+            run = {q: dict(sorted(r.items(), key=lambda hit: -hit[1])[1:]) for q, r in run.items()}
+        tables.append(query_rows(data["relevant_docs"], run, split=seen.split, subset=seen.subset))
+        entry = _entry(seen)
+        entry["content_sha256"] = _content_hash(data)
+        entries.append(entry)
+    return entries, tables
+
+
+def _entry(seen: Observation) -> dict[str, Any]:
+    return {
+        "split": seen.split,
+        "subset": seen.subset,
+        "n_docs": seen.n_docs,
+        "n_queries": seen.n_queries,
+        "prompts": seen.prompts,
+        "docs": asdict(seen.docs) if seen.docs else None,
+        "queries": asdict(seen.queries) if seen.queries else None,
+        "index_seconds": seen.index_seconds,
+        "search_seconds": seen.search_seconds,
+        "query_seconds": seen.query_seconds,
+    }
+
+
+def _encoded_only(observations: Sequence[Observation], split: str, subset: str) -> dict[str, Any]:
+    """One entry for a task that only encodes: mteb calls encode several times per subset."""
+    together = Observation(split, subset, n_docs=0, docs=EncodingCost())
+    for seen in observations:
+        if (seen.split, seen.subset) == (split, subset) and seen.docs and together.docs:
+            together.n_docs += seen.n_docs
+            together.index_seconds += seen.index_seconds
+            together.prompts |= seen.prompts
+            added = {
+                key: value + getattr(seen.docs, key) for key, value in asdict(together.docs).items()
+            }
+            together.docs = EncodingCost(**added)
+    return _entry(together)
+
+
+def _content_hash(data: Mapping[str, Any]) -> str:
+    """SHA-256 over ids and texts of documents and queries, and the judgements, in their order."""
+    digest = hashlib.sha256()
+    for name in ("corpus", "queries"):
+        for column in ("id", "title", "text"):
+            if column in data[name].column_names:
+                for value in data[name][column]:
+                    digest.update(f"{value}\0".encode("utf-8", "surrogatepass"))
+    for query in sorted(data["relevant_docs"]):
+        digest.update(f"{query}{sorted(data['relevant_docs'][query].items())}\0".encode())
+    return digest.hexdigest()
+
+
+def _settings(retriever: DenseRetriever | ObservedSearch) -> dict[str, Any]:
+    if isinstance(retriever, ObservedSearch):
+        return {"engine": "mteb's own search"}
+    backend = retriever.encoder.backend
+    return {
+        "engine": "granite-bench exact search",
+        "backend": backend.name,
+        "dtype": backend.dtype,
+        "max_length": backend.max_length,
+        "attention": backend.attention,
+        "batches": f"up to {retriever.encoder.token_budget} padded tokens, longest first",
+        "document_template": DOCUMENT_TEMPLATE,
+    }
+
+
+def _device(retriever: DenseRetriever | ObservedSearch) -> str:
+    return retriever.encoder.backend.device if isinstance(retriever, DenseRetriever) else "cpu"

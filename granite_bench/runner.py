@@ -1,0 +1,301 @@
+"""
+The conductor: plan -> engine -> mteb -> store.
+
+Each (model, task) stands alone: a failure is noted and the next one runs, a result is written
+as it finishes, and what was encoded stays in the vector store whatever happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mteb
+import pyarrow as pa
+from mteb.abstasks import AbsTask
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.results import TaskResult
+
+from granite_bench.engine.retriever import (
+    DenseRetriever,
+    ObservedSearch,
+    retriever_for,
+)
+from granite_bench.errors import GraniteBenchError
+from granite_bench.models import ModelSource
+from granite_bench.plan import Job, Plan
+from granite_bench.run_record import describe_run, observed
+from granite_bench.store import ResultStore
+from granite_bench.tasks import Evaluation
+
+logger = logging.getLogger(__name__)
+
+TOKEN_BUDGET_CPU = 4096
+TOKEN_BUDGET_GPU = 131_072
+"""Padded tokens per batch. A CPU's caches overflow beyond a few thousand; a GPU wants many."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """
+    How to encode; nothing here is meant to change a score.
+
+    Attributes:
+        device: torch's name, None lets sentence-transformers choose.
+        token_budget: padded tokens per batch; None chooses by device.
+        vectors: the folder of the vector store; None keeps no vectors.
+    """
+
+    device: str | None = None
+    token_budget: int | None = None
+    vectors: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What became of one job.
+
+    Attributes:
+        status: *done* before, *ran*, or *failed*.
+        main_score: the mean over splits and subsets, a fraction; None when it failed.
+        cause: why it failed.
+        seconds: of this run.
+        n_encoded: texts encoded in this run.
+        repaired_shards: vector shards that were broken and encoded again.
+    """
+
+    model: str
+    task: str
+    status: str
+    main_score: float | None = None
+    cause: str = ""
+    seconds: float = 0.0
+    n_encoded: int = 0
+    repaired_shards: Sequence[str] = ()
+
+
+def run_plan(
+    plan: Plan,
+    tasks: Sequence[AbsTask],
+    store: ResultStore,
+    options: EngineOptions,
+    say: Say = lambda line: None,
+) -> list[Outcome]:
+    """
+    Run every job of *plan* that is not done.
+
+    Args:
+        plan: from make_plan, for the same *tasks* and *store*.
+        tasks: what was asked for; an aggregate among them gets its own result once all its
+            parts have theirs.
+        say: told one line per event.
+
+    Returns:
+        One Outcome per job, in the plan's order. Never raises for a job that fails.
+    """
+    outcomes: list[Outcome] = []
+    for source in _in_order(plan):
+        jobs = [job for job in plan.jobs if job.source is source]
+        outcomes += _run_model(source, jobs, store, options, say)
+        for task in tasks:
+            if isinstance(task, AbsTaskAggregate):
+                _save_aggregate(source, task, store)
+    return outcomes
+
+
+def _in_order(plan: Plan) -> list[ModelSource]:
+    return list({id(job.source): job.source for job in plan.jobs}.values())
+
+
+def _run_model(
+    source: ModelSource, jobs: Sequence[Job], store: ResultStore, options: EngineOptions, say: Say
+) -> list[Outcome]:
+    outcomes = []
+    retriever: DenseRetriever | ObservedSearch | None = None
+    load_seconds = 0.0
+    for job in jobs:
+        name = job.task.metadata.name
+        if job.done:
+            outcomes.append(Outcome(source.name, name, "done", _main_score(store, job)))
+            continue
+        started = time.perf_counter()
+        try:
+            if retriever is None:
+                say(f"loading {source.name}")
+                retriever = _load(source, options)
+                load_seconds = time.perf_counter() - started
+            say(f"running {source.name} on {name} ({job.reason})")
+            outcome = _run_job(job, retriever, store, options, load_seconds, started)
+            say(_line(outcome, job))
+        except Exception as error:
+            cause = str(error) if isinstance(error, GraniteBenchError) else _described(error)
+            if not isinstance(error, GraniteBenchError):
+                logger.exception("%s on %s failed", source.name, name)
+            outcome = Outcome(source.name, name, "failed", cause=cause)
+            say(f"FAILED {source.name} on {name}: {cause}")
+        outcomes.append(outcome)
+    del retriever
+    _free_memory()
+    return outcomes
+
+
+def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | ObservedSearch:
+    model = source.load(options.device)
+    device = str(getattr(getattr(model, "model", None), "device", options.device or "cpu"))
+    budget = options.token_budget or (TOKEN_BUDGET_CPU if device == "cpu" else TOKEN_BUDGET_GPU)
+    return retriever_for(
+        model, encoder_options={"store_folder": options.vectors, "token_budget": budget}
+    )
+
+
+def _run_job(
+    job: Job,
+    retriever: DenseRetriever | ObservedSearch,
+    store: ResultStore,
+    options: EngineOptions,
+    load_seconds: float,
+    started: float,
+) -> Outcome:
+    task, name = job.task, job.task.metadata.name
+    result = store.load(job.source.meta, name) if job.keep else None
+    evaluations: list[dict[str, Any]] = []
+    tables: list[pa.Table] = []
+    loading = time.perf_counter()
+    with _loaded(task, job.missing):
+        loaded = time.perf_counter()
+        retriever.measure_latency = True
+        for part in _batches(task, job.missing):
+            retriever.observations.clear()
+            evaluated = _evaluate(retriever, task, part)
+            result = evaluated if result is None else result.merge(evaluated)
+            described, rows = observed(retriever.observations, task, part)
+            evaluations += described
+            tables += rows
+    if result is None:
+        raise ValueError(f"{name} has nothing to evaluate")
+    repaired = []
+    if isinstance(retriever, DenseRetriever):
+        repaired = list(retriever.encoder.repaired_shards)
+        retriever.encoder.repaired_shards.clear()
+    seconds = time.perf_counter() - started
+    run = describe_run(
+        job.source,
+        task,
+        retriever,
+        date=result.date,
+        seconds={"total": seconds, "model_load": load_seconds, "data_load": loaded - loading},
+        repaired_shards=repaired,
+        evaluations=evaluations,
+    )
+    store.save(
+        job.source.meta,
+        result,
+        run=run,
+        queries=pa.concat_tables(tables) if tables else None,
+        keep=job.keep,
+    )
+    n_encoded = sum(
+        cost["n_encoded"] for e in evaluations for cost in (e["docs"], e["queries"]) if cost
+    )
+    return Outcome(
+        job.source.name, name, "ran", result.main_score, seconds=seconds, n_encoded=n_encoded,
+        repaired_shards=repaired,
+    )  # fmt: skip
+
+
+def _batches(task: AbsTask, missing: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """
+    What is evaluated in one call of mteb.
+
+    A retrieval subset at a time, so that only one run is in memory; other types (bitext mining
+    looks at all subsets together) a split at a time.
+    """
+    if isinstance(task, AbsTaskRetrieval):
+        return [[evaluation] for evaluation in missing]
+    splits = dict.fromkeys(split for split, _ in missing)
+    return [[(s, subset) for s, subset in missing if s == split] for split in splits]
+
+
+def _evaluate(
+    retriever: DenseRetriever | ObservedSearch, task: AbsTask, part: Sequence[Evaluation]
+) -> TaskResult:
+    """mteb's own scores of one part of a task."""
+    model: Any = retriever
+    if isinstance(retriever, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
+        model = retriever.model
+    with _narrowed(task, part):
+        results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
+    return results.task_results[0]
+
+
+@contextlib.contextmanager
+def _narrowed(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
+    """The task with the splits and subsets of *part* alone."""
+    subsets, splits = task.hf_subsets, list(task.eval_splits)
+    task.hf_subsets = [subset for subset in subsets if subset in {subset for _, subset in part}]
+    task.filter_eval_splits([split for split in splits if split in {split for split, _ in part}])
+    try:
+        yield
+    finally:
+        task.hf_subsets = subsets
+        task.filter_eval_splits(splits)
+
+
+@contextlib.contextmanager
+def _loaded(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
+    """The task with the data of *part* in memory, and without any afterwards."""
+    try:
+        with _narrowed(task, part):
+            task.load_data()
+        if isinstance(task, AbsTaskRetrieval):
+            task.convert_v1_dataset_format_to_v2(num_proc=None)
+        yield
+    finally:
+        # Not unload_data: that also forgets that the data lie in a mirror.
+        task.dataset, task.data_loaded = None, False
+
+
+def _main_score(store: ResultStore, job: Job) -> float | None:
+    result = store.load(job.source.meta, job.task.metadata.name)
+    return result.main_score if result else None
+
+
+def _save_aggregate(source: ModelSource, task: AbsTaskAggregate, store: ResultStore) -> None:
+    parts = [store.load(source.meta, part.metadata.name) for part in task.metadata.tasks]
+    results = [part for part in parts if part is not None]
+    if len(results) == len(parts):
+        store.save(source.meta, task.combine_task_results(results))
+
+
+def _line(outcome: Outcome, job: Job) -> str:
+    score = f"{outcome.main_score:.4f}" if outcome.main_score is not None else "-"
+    line = (
+        f"finished {outcome.model} on {outcome.task}: {job.task.metadata.main_score} {score}, "
+        f"{outcome.n_encoded} texts encoded, {outcome.seconds:.1f} s"
+    )
+    for shard in outcome.repaired_shards:
+        line += f"\n  vector shard {shard} was broken; its texts were encoded again"
+    return line
+
+
+def _described(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
+
+
+def _free_memory() -> None:
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

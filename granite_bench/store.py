@@ -1,0 +1,168 @@
+"""
+The writing side of results/: mteb writes its own files, we put them in place whole.
+
+A result appears with everything that belongs to it or not at all: the record and the per-query
+rows first, mteb's JSON last, each through a temporary file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from mteb.cache import ResultCache
+from mteb.models import ModelMeta
+from mteb.results import TaskResult
+
+from granite_bench.errors import StorageError
+from granite_bench.files import write_atomically
+from granite_bench.results import RECORD_VERSION, read_record, record_path, results_root
+
+QUERY_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("subset", pa.string()),
+        ("query_id", pa.string()),
+        ("ndcg_at_10", pa.float64()),
+        ("recall_at_100", pa.float64()),
+        ("reciprocal_rank_at_10", pa.float64()),
+        ("first_relevant_rank", pa.int32()),
+        ("top_docs", pa.list_(pa.string())),
+        ("top_scores", pa.list_(pa.float32())),
+    ]
+)
+"""One row per query: its scores, the rank of its first relevant document in the run (from 1,
+null when none is in it), and its ten best documents in trec_eval's order."""
+
+
+class ResultStore:
+    """
+    A results folder, for writing.
+
+    Args:
+        folder: see results.results_root; made when the first result is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.root = results_root(folder)
+
+    def path(self, meta: ModelMeta, task: str) -> Path:
+        """Where mteb keeps the result of this model (and variant) and task."""
+        folder = self.root / meta.model_name_as_path() / (meta.revision or "no_revision_available")
+        if meta.experiment_name:
+            folder = folder / "experiments" / meta.experiment_name
+        return folder / f"{task}.json"
+
+    def load(self, meta: ModelMeta, task: str) -> TaskResult | None:
+        """The stored result, or None."""
+        path = self.path(meta, task)
+        return TaskResult.from_disk(path) if path.exists() else None
+
+    def load_record(self, meta: ModelMeta, task: str) -> dict[str, Any]:
+        """The stored record; empty when there is none. Raises BadInput as read_record does."""
+        return read_record(record_path(self.path(meta, task)))
+
+    def save(
+        self,
+        meta: ModelMeta,
+        result: TaskResult,
+        *,
+        run: Mapping[str, Any] | None = None,
+        queries: pa.Table | None = None,
+        encode_kwargs: Mapping[str, Any] | None = None,
+        keep: bool = True,
+    ) -> Path:
+        """
+        Write a result and what belongs to it; returns the path of mteb's JSON.
+
+        Args:
+            meta: the model; its name, revision and experiment_kwargs decide on the folder.
+            result: everything that is to be in the file, earlier subsets included.
+            run: what happened in this run, with its *evaluations*; None writes no record.
+            queries: this run's rows, of QUERY_SCHEMA.
+            encode_kwargs: what mteb notes in its own run settings.
+            keep: whether records of earlier runs stay for subsets that this run did not touch.
+
+        Raises:
+            StorageError: nothing of this result is there, or the earlier one still is.
+        """
+        target = self.path(meta, result.task_name)
+        record = record_path(target)
+        if queries is not None:
+            rows = _merged_rows(record.with_suffix(".parquet"), queries, keep=keep)
+            write_atomically(record.with_suffix(".parquet"), _parquet(rows))
+        if run is not None:
+            runs = _merged_runs(read_record(record).get("runs", []) if keep else [], run)
+            content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
+            write_atomically(record, json.dumps(content, indent=2, ensure_ascii=False).encode())
+        for name, file in self._as_mteb_writes_it(meta, result, target, encode_kwargs).items():
+            write_atomically(target.parent / name, file)
+        return target
+
+    def _as_mteb_writes_it(
+        self,
+        meta: ModelMeta,
+        result: TaskResult,
+        target: Path,
+        encode_kwargs: Mapping[str, Any] | None,
+    ) -> dict[str, bytes]:
+        """File name -> content, the result itself last."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="granite-bench-") as folder:
+                stage = ResultCache(folder)
+                staged = stage.get_task_result_path(result.task_name, meta)
+                staged.parent.mkdir(parents=True)
+                # mteb merges its settings with those that are there.
+                settings = target.parent / "run_settings.jsonl"
+                if settings.exists():
+                    shutil.copy(settings, staged.parent)
+                stage.save_to_cache(result, meta, encode_kwargs=encode_kwargs)
+                names = sorted(
+                    (path.name for path in staged.parent.iterdir() if path.is_file()),
+                    key=lambda name: name == staged.name,
+                )
+                return {name: (staged.parent / name).read_bytes() for name in names}
+        except OSError as error:
+            raise StorageError(
+                f"{target}: cannot be prepared: {error.strerror or error}"
+            ) from error
+
+
+def _merged_runs(earlier: list[dict[str, Any]], run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Each split and subset once, under the run that evaluated it last."""
+    replaced = {(entry["split"], entry["subset"]) for entry in run["evaluations"]}
+    kept = []
+    for old in earlier:
+        left = [
+            entry
+            for entry in old["evaluations"]
+            if (entry["split"], entry["subset"]) not in replaced
+        ]
+        if left:
+            kept.append({**old, "evaluations": left})
+    return [*kept, run]
+
+
+def _merged_rows(path: Path, new: pa.Table, *, keep: bool) -> pa.Table:
+    if not keep or not path.exists():
+        return new
+    earlier = pq.read_table(path, schema=QUERY_SCHEMA)
+    for split, subset in {
+        (r["split"], r["subset"]) for r in new.select(["split", "subset"]).to_pylist()
+    }:
+        same = pc.and_(pc.equal(earlier["split"], split), pc.equal(earlier["subset"], subset))
+        earlier = earlier.filter(pc.invert(same))
+    return pa.concat_tables([earlier, new])
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue())

@@ -1,0 +1,221 @@
+"""
+A BEIR-layout folder as an mteb retrieval task: corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
+
+Every fault of the three files is named at once, with its line, before anything is encoded.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+
+from granite_bench.errors import BadInput, Fault
+
+MOST_FAULTS_SHOWN = 20
+"""Of one kind in one file: a broken export repeats one fault on every line."""
+
+
+@dataclass
+class _Folder:
+    """The content of a BEIR-layout folder, and what is wrong with it."""
+
+    path: Path
+    corpus: dict[str, dict[str, str]] = field(default_factory=dict)
+    queries: dict[str, dict[str, str]] = field(default_factory=dict)
+    qrels: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+class BeirFolderTask(AbsTaskRetrieval):
+    """A task whose data set's path is a BEIR-layout folder."""
+
+    def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Read the folder; raises BadInput with every fault of its files."""
+        if self.data_loaded:
+            return
+        folder = _read(Path(self.metadata.dataset["path"]), list(self.eval_splits))
+        corpus = _dataset(folder.corpus)
+        self.dataset = {"default": {}}
+        for split in self.eval_splits:
+            judged = folder.qrels[split]
+            self.dataset["default"][split] = {
+                "corpus": corpus,
+                "queries": _dataset({query: folder.queries[query] for query in judged}),
+                "relevant_docs": judged,
+                "top_ranked": None,
+            }
+        self.data_loaded = True
+
+
+def is_beir_folder(path: str | Path) -> bool:
+    """Whether *path* is a folder with a corpus.jsonl."""
+    return (Path(path) / "corpus.jsonl").is_file()
+
+
+def beir_task(path: Path, *, language: str | None = None) -> AbsTaskRetrieval:
+    """
+    The folder as a task: its name is the folder's, its splits are the files of qrels/, its
+    revision is the SHA-256 of its content. The files are read when the task's data are loaded.
+
+    Args:
+        path: a folder with corpus.jsonl ({"_id", "title" (optional), "text"} a line),
+            queries.jsonl ({"_id", "text"}) and qrels/<split>.tsv (query-id, corpus-id, score,
+            tab-separated, with or without that header; TREC's four columns also).
+        language: mteb's language code, such as deu-Latn; English when None. BM25 stems by it.
+
+    Raises:
+        BadInput: a file of the layout is missing.
+    """
+    path = path.resolve()
+    qrels_files = sorted((path / "qrels").glob("*.tsv"))
+    faults = [
+        Fault(str(path / name), "no such file", "a BEIR-layout folder has it")
+        for name in ("corpus.jsonl", "queries.jsonl")
+        if not (path / name).is_file()
+    ]
+    if not qrels_files:
+        faults.append(Fault(str(path / "qrels"), "holds no .tsv file", "such as qrels/test.tsv"))
+    if faults:
+        raise BadInput(faults)
+    splits = [file.stem for file in qrels_files]
+    # "test" alone when it is there, as BEIR and mteb do; all of them otherwise.
+    evaluated = ["test"] if "test" in splits else splits
+
+    class Task(BeirFolderTask):
+        metadata = TaskMetadata(
+            name=path.name,
+            description=f"BEIR-layout folder {path.name}",
+            dataset={"path": str(path), "revision": _revision(path, qrels_files)},
+            type="Retrieval",
+            category="t2t",
+            modalities=["text"],
+            eval_splits=evaluated,
+            eval_langs=[language or "eng-Latn"],
+            main_score="ndcg_at_10",
+        )
+
+    return Task()
+
+
+def _dataset(rows: Mapping[str, Mapping[str, str]]) -> Dataset:
+    columns = ["text", "title"] if any("title" in row for row in rows.values()) else ["text"]
+    return Dataset.from_dict(
+        {"id": list(rows), **{c: [row.get(c, "") for row in rows.values()] for c in columns}}
+    )
+
+
+def _revision(path: Path, qrels_files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in (path / "corpus.jsonl", path / "queries.jsonl", *qrels_files):
+        with file.open("rb") as content:
+            digest.update(
+                f"{file.name}:{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+            )
+    return digest.hexdigest()[:40]
+
+
+def _read(path: Path, splits: list[str]) -> _Folder:
+    folder = _Folder(path)
+    folder.corpus = _read_texts(folder, "corpus.jsonl", "document", with_title=True)
+    folder.queries = _read_texts(folder, "queries.jsonl", "query", with_title=False)
+    for split in splits:
+        folder.qrels[split] = _read_qrels(folder, split)
+    if folder.faults:
+        raise BadInput(folder.faults)
+    return folder
+
+
+def _read_texts(
+    folder: _Folder, name: str, kind: str, *, with_title: bool
+) -> dict[str, dict[str, str]]:
+    file = folder.path / name
+    rows: dict[str, dict[str, str]] = {}
+    line_of: dict[str, int] = {}
+    faults: list[Fault] = []
+    for number, row in _json_lines(file, faults):
+        where = f"{file}:{number}"
+        identifier, text = row.get("_id"), row.get("text")
+        title = row.get("title") if with_title else None
+        if not isinstance(identifier, str) or not identifier:
+            faults.append(Fault(where, '"_id" must be a string that is not empty'))
+        elif identifier in rows:
+            first = line_of[identifier]
+            faults.append(
+                Fault(where, f"duplicate {kind} id '{identifier}'", f"first seen on line {first}")
+            )
+        elif not isinstance(text, str):
+            faults.append(Fault(where, '"text" must be a string'))
+        elif title is not None and not isinstance(title, str):
+            faults.append(Fault(where, '"title" must be a string'))
+        else:
+            rows[identifier] = {"text": text, **({"title": title} if title else {})}
+            line_of[identifier] = number
+    if not rows and not faults:
+        plural = {"document": "documents", "query": "queries"}[kind]
+        faults.append(Fault(str(file), f"has no {plural}"))
+    folder.faults += _shortened(faults, file)
+    return rows
+
+
+def _json_lines(file: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                faults.append(Fault(f"{file}:{number}", f"not valid JSON: {error}"))
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                faults.append(Fault(f"{file}:{number}", "must be a JSON object"))
+
+
+def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:
+    file = folder.path / "qrels" / f"{split}.tsv"
+    qrels: dict[str, dict[str, int]] = {}
+    faults: list[Fault] = []
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for number, row in enumerate(rows, start=1):
+            where = f"{file}:{number}"
+            if not row or (number == 1 and row[-1].strip() == "score"):
+                continue
+            if len(row) == 4:  # TREC: query-id, iteration, corpus-id, score
+                row = [row[0], row[2], row[3]]
+            if len(row) != 3:
+                faults.append(Fault(where, f"has {len(row)} columns", "three, tab-separated"))
+                continue
+            query, document, score = row
+            if query not in folder.queries:
+                faults.append(Fault(where, f"query '{query}' is not in queries.jsonl"))
+            if document not in folder.corpus:
+                faults.append(Fault(where, f"document '{document}' is not in corpus.jsonl"))
+            if document in qrels.get(query, {}):
+                faults.append(Fault(where, f"'{query}' and '{document}' are judged twice"))
+            try:
+                qrels.setdefault(query, {})[document] = int(score)
+            except ValueError:
+                faults.append(Fault(where, f"score '{score}' is not a whole number"))
+    if not qrels and not faults:
+        faults.append(Fault(str(file), "has no judgements"))
+    folder.faults += _shortened(faults, file)
+    return qrels
+
+
+def _shortened(faults: list[Fault], file: Path) -> list[Fault]:
+    hidden = len(faults) - MOST_FAULTS_SHOWN
+    if hidden <= 0:
+        return faults
+    return [*faults[:MOST_FAULTS_SHOWN], Fault(str(file), f"and {hidden} more faults")]
