@@ -316,8 +316,8 @@ def fetch(
         return
     if not (suite or task_names or model_names):
         raise click.UsageError("nothing to fetch: name a suite, or give --task or --model")
-    from granite_bench.fetch import COLUMNS, describe, plan_fetch
     from granite_bench.fetch import fetch as fetch_all
+    from granite_bench.fetch_plan import COLUMNS, describe, plan_fetch
     from granite_bench.models import find_model
     from granite_bench.suite import load_suite
     from granite_bench.tasks import BUILT_IN, find_task, known_task_names

@@ -147,6 +147,9 @@ def find_model(
         BadInput: no such model, with the nearest names.
     """
     meta, folder = _find(name, mirror)
+    if meta.is_cross_encoder:
+        problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"
+        raise BadInput(Fault(f"model {name}", problem, "name an embedding model"))
     if max_length is not None and meta.max_tokens is not None and max_length >= meta.max_tokens:
         max_length = None
     settings = {"max_length": max_length, "dtype": dtype}

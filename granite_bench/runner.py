@@ -33,7 +33,7 @@ from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan
 from granite_bench.run_record import describe_run, observed
 from granite_bench.store import ResultStore
-from granite_bench.tasks import Evaluation
+from granite_bench.tasks import Evaluation, is_downloaded
 
 logger = logging.getLogger(__name__)
 
@@ -120,30 +120,35 @@ def _in_order(plan: Plan) -> list[ModelSource]:
 def _run_model(
     source: ModelSource, jobs: Sequence[Job], store: ResultStore, options: EngineOptions, say: Say
 ) -> list[Outcome]:
-    outcomes = []
     retriever: DenseRetriever | ObservedSearch | None = None
-    load_seconds = 0.0
+    load_seconds, load_failure = 0.0, ""
+    if not all(job.done for job in jobs):
+        say(f"loading {source.name}")
+        started = time.perf_counter()
+        try:
+            retriever = _load(source, options)
+        except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
+            load_failure = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
+            say(f"FAILED to load {source.name}: {load_failure}")
+        load_seconds = time.perf_counter() - started
+    outcomes = []
     for job in jobs:
         name = job.task.metadata.name
         if job.done:
             outcomes.append(Outcome(source.name, name, "done", _main_score(store, job)))
-            continue
-        started = time.perf_counter()
-        try:
-            if retriever is None:
-                say(f"loading {source.name}")
-                retriever = _load(source, options)
-                load_seconds = time.perf_counter() - started
+        elif retriever is None:
+            outcomes.append(Outcome(source.name, name, "failed", cause=load_failure))
+        else:
             say(f"running {source.name} on {name} ({job.reason})")
-            outcome = _run_job(job, retriever, store, options, load_seconds, started)
-            say(_line(outcome, job))
-        except Exception as error:
-            cause = str(error) if isinstance(error, GraniteBenchError) else _described(error)
-            if not isinstance(error, GraniteBenchError):
-                logger.exception("%s on %s failed", source.name, name)
-            outcome = Outcome(source.name, name, "failed", cause=cause)
-            say(f"FAILED {source.name} on {name}: {cause}")
-        outcomes.append(outcome)
+            try:
+                outcome = _run_job(job, retriever, store, load_seconds)
+                say(_line(outcome, job))
+            except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
+                on_disk = is_downloaded(job.task)
+                cause = _cause(error, f"{source.name} on {name}", on_disk=on_disk)
+                outcome = Outcome(source.name, name, "failed", cause=cause)
+                say(f"FAILED {source.name} on {name}: {cause}")
+            outcomes.append(outcome)
     del retriever
     _free_memory()
     return outcomes
@@ -162,10 +167,9 @@ def _run_job(
     job: Job,
     retriever: DenseRetriever | ObservedSearch,
     store: ResultStore,
-    options: EngineOptions,
     load_seconds: float,
-    started: float,
 ) -> Outcome:
+    started = time.perf_counter()
     task, name = job.task, job.task.metadata.name
     result = store.load(job.source.meta, name) if job.keep else None
     evaluations: list[dict[str, Any]] = []
@@ -288,9 +292,19 @@ def _line(outcome: Outcome, job: Job) -> str:
     return line
 
 
-def _described(error: Exception) -> str:
+def _cause(error: Exception, what: str, *, on_disk: bool) -> str:
+    """Why something failed, for the summary; what we did not raise goes to the log whole."""
+    if isinstance(error, GraniteBenchError):
+        return str(error)
+    logger.error("%s failed", what, exc_info=error)
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    cause = f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    if on_disk:
+        return cause
+    return (
+        f"{cause}\n  it is not on this machine; where there is internet, granite-bench fetch "
+        "fills a folder that --mirror reads"
+    )
 
 
 def _free_memory() -> None:

@@ -21,7 +21,7 @@ from mteb.cache import ResultCache
 from mteb.models import ModelMeta
 from mteb.results import TaskResult
 
-from granite_bench.errors import StorageError
+from granite_bench.errors import BadInput, Fault, StorageError
 from granite_bench.files import write_atomically
 from granite_bench.results import RECORD_VERSION, read_record, record_path, results_root
 
@@ -61,9 +61,21 @@ class ResultStore:
         return folder / f"{task}.json"
 
     def load(self, meta: ModelMeta, task: str) -> TaskResult | None:
-        """The stored result, or None."""
+        """
+        The stored result, or None.
+
+        Raises:
+            BadInput: the file is there, but is no mteb result.
+        """
         path = self.path(meta, task)
-        return TaskResult.from_disk(path) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return TaskResult.from_disk(path)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            hint = "nothing was changed; move it away, and the task is run again"
+            raise BadInput(Fault(str(path), f"is no mteb result: {reason}", hint)) from None
 
     def load_record(self, meta: ModelMeta, task: str) -> dict[str, Any]:
         """The stored record; empty when there is none. Raises BadInput as read_record does."""

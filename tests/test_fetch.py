@@ -18,7 +18,8 @@ import pytest
 from hub import LoopbackHub
 
 from granite_bench.errors import BadInput, StorageError
-from granite_bench.fetch import COLUMNS, describe, duplicate_weights, fetch, human_size, plan_fetch
+from granite_bench.fetch import fetch
+from granite_bench.fetch_plan import COLUMNS, describe, duplicate_weights, human_size, plan_fetch
 from granite_bench.mirror import content_hash, locate, read_manifest, verify
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def in_a_new_process(code: str, *arguments: str, **variables: str) -> Any:
 FETCH = """
 import json, sys
 from pathlib import Path
-from granite_bench.fetch import fetch, plan_fetch
+from granite_bench.fetch import fetch
+from granite_bench.fetch_plan import plan_fetch
 from test_fetch import loopback_model, loopback_task
 to = Path(sys.argv[3])
 task = loopback_task(sys.argv[1], sys.argv[2])
@@ -359,9 +361,11 @@ def test_two_cut_offs_between_revisions_leave_no_stray_file(
     def interrupt(path: Path, missing_ok: bool = False) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    plan = plan_fetch([], [later], tmp_path, endpoint=hub.endpoint)
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", interrupt)
-        fetch(plan_fetch([], [later], tmp_path, endpoint=hub.endpoint), tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(plan, tmp_path)
     hub.cut_off(MODEL, "model.safetensors", 10, then_status=503)
     with pytest.raises(StorageError):
         fetch(plan_fetch([], [later], tmp_path, endpoint=hub.endpoint), tmp_path)

@@ -302,7 +302,7 @@ def test_all_faults_of_a_file_are_named_at_once_with_their_places(tmp_path: Path
         "update granite-bench (found 2)",
         ": average": "input should be 'tasks' or 'groups' (found 'median')",
         ": colour": "unknown key",
-        ": tasks": "listed twice: NQ",
+        ": tasks[2]": "task 'NQ' is listed twice",
         ": tasks[0]": "unknown task 'SciFacts'",
     }
 
@@ -411,3 +411,34 @@ def test_task_names_are_unchecked_without_known_tasks(tmp_path: Path) -> None:
     path = write_suite(tmp_path, valid("tasks: [AnyTask]"))
 
     assert load_suite(path).tasks[0].name == "AnyTask"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[a, b]: c", "description: 2020-99-99", "description: \x07", "<<: 3"],
+    ids=["key that is a list", "impossible date", "control character", "merge of a number"],
+)
+def test_yaml_that_breaks_the_parser_is_bad_input(tmp_path: Path, line: str) -> None:
+    """Whatever PyYAML raises, the user sees the file's name and no traceback."""
+    path = write_suite(tmp_path, f"version: 1\n{line}\n")
+
+    assert all(fault.where.startswith(path) for fault in faults_of(path))
+
+
+def test_task_listed_twice_is_found_beside_other_faults(tmp_path: Path) -> None:
+    """One broken task does not hide that another stands there twice."""
+    path = write_suite(tmp_path, valid("tasks: [NQ, NQ, {name: ArguAna, split: [dev]}]"))
+
+    assert {fault.where.removeprefix(f"{path}: ") for fault in faults_of(path)} == {
+        "tasks[1]",
+        "tasks[2].split",
+    }
+
+
+def test_average_over_groups_needs_groups(tmp_path: Path) -> None:
+    """A rule that nothing could follow is refused when the file is read."""
+    path = write_suite(tmp_path, valid("average: groups\ntasks: [NQ]"))
+
+    assert [fault.what for fault in faults_of(path)] == [
+        "average is over groups, but there are no groups"
+    ]

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from granite_bench.report.layout import headline, lay_out, reproduce
 from granite_bench.results import Result
-from granite_bench.table import Table
+from granite_bench.table import Table, device_label
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _detail(result: Result, command: str) -> Detail:
         ),
         prompts=_prompts(evaluations),
         truncated=_truncated(evaluations),
-        hardware=", ".join(str(value) for value in machine.values() if value is not None),
+        hardware=f"{device_label(machine)}, {machine.get('memory_gib')} GiB" if machine else "",
         date=(run.get("date") or "")[:10],
         command=command,
     )
