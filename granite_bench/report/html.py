@@ -33,6 +33,15 @@ class Detail:
     command: str
 
 
+_SETTINGS = {
+    "engine": "",
+    "dtype": "dtype",
+    "max_length": "max length",
+    "attention": "attention",
+    "batches": "batches of",
+}
+
+
 def suite_page(table: Table) -> str:
     """
     The report of one suite; the same results make the same bytes.
@@ -74,7 +83,7 @@ def _detail(result: Result, command: str) -> Detail:
         data_revision=result.dataset_revision,
         mteb_version=result.mteb_version or "?",
         settings=", ".join(
-            f"{key}: {value}" for key, value in settings.items() if value is not None
+            f"{name} {settings[key]}" for key, name in _SETTINGS.items() if settings.get(key)
         ),
         prompts=_prompts(evaluations),
         truncated=_truncated(evaluations),
