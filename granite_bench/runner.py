@@ -299,7 +299,7 @@ def _cause(error: Exception, what: str, *, on_disk: bool) -> str:
     logger.error("%s failed", what, exc_info=error)
     text = str(error).strip().splitlines()
     cause = f"{type(error).__name__}: {text[0] if text else 'no message'}"
-    if on_disk:
+    if on_disk or not isinstance(error, OSError):  # what hub and datasets raise for: not there
         return cause
     return (
         f"{cause}\n  it is not on this machine; where there is internet, granite-bench fetch "
