@@ -368,7 +368,9 @@ def _print_plan(plan: Any) -> None:
     ]
     print_rows(("model", "task", "plan", "docs", "queries"), rows)
     if plan.downloads:
-        click.echo(f"to download: {', '.join(plan.downloads)}")
+        click.echo(f"to download ({len(plan.downloads)}; sizes: granite-bench fetch --dry-run):")
+        for repo in plan.downloads:
+            click.echo(f"  {repo}")
 
 
 def _print_found(

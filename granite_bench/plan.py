@@ -78,13 +78,21 @@ def make_plan(sources: Sequence[ModelSource], tasks: Sequence[AbsTask], store: R
 
 
 def data_source(task: AbsTask) -> dict[str, Any]:
-    """Where a task's data come from: path, revision, and the content's hash for a folder."""
-    path = task.metadata.dataset["path"]
-    folder = Path(path)
+    """
+    Where a task's data come from.
+
+    Returns:
+        dataset (the hub's name of it, or the folder's path), revision, and where the data lie
+        in a folder (a mirror, or the user's own) the folder and the hash of its content.
+    """
+    folder = Path(task.metadata.dataset["path"])
+    in_folder = folder.is_dir()
     return {
-        "path": path,
+        # The class knows the hub's name also where the instance reads from a mirror.
+        "dataset": type(task).metadata.dataset["path"],
         "revision": task.metadata.revision,
-        "content_sha256": content_hash(folder) if folder.is_dir() else None,
+        "folder": str(folder) if in_folder else None,
+        "content_sha256": content_hash(folder) if in_folder else None,
     }
 
 

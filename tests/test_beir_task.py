@@ -380,5 +380,5 @@ def test_faults_of_one_file_do_not_crowd_out_those_of_another(tmp_path: Path) ->
 def test_faults_show_when_the_run_is_planned(tmp_path: Path) -> None:
     """sizes() is what planning calls: nothing is encoded before the files are read."""
     task = beir_task(_folder(tmp_path / "data", docs=[*DOCS, "{"]))
-    with pytest.raises(BadInput, match="corpus.jsonl:4: not valid JSON"):
+    with pytest.raises(BadInput, match=r"corpus\.jsonl:4: not valid JSON"):
         sizes(task)
