@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from granite_bench.files import cache_folder
+
 
 def print_rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns, aligned; numbers to the right."""
@@ -32,10 +34,9 @@ def _is_number(text: str) -> bool:
 
 
 def log_path() -> Path:
-    """Where this process logs: $GRANITE_BENCH_CACHE/logs, else ~/.cache/granite-bench/logs."""
-    cache = os.environ.get("GRANITE_BENCH_CACHE")
-    folder = Path(cache) if cache else Path.home() / ".cache" / "granite-bench"
-    return folder / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    """Where this process logs."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    return cache_folder() / "logs" / name
 
 
 def log_to_file() -> None:

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Where our own files go, and how a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import tempfile
 from pathlib import Path
 
 from granite_bench.errors import StorageError
+
+
+def cache_folder() -> Path:
+    """What can be made again (vectors, logs): $GRANITE_BENCH_CACHE, else ~/.cache/granite-bench."""
+    named = os.environ.get("GRANITE_BENCH_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "granite-bench"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from granite_bench.files import write_atomically
+from granite_bench.files import cache_folder, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -165,9 +164,8 @@ class VectorStore:
 
 
 def default_folder() -> Path:
-    """Where vectors are kept: $GRANITE_BENCH_CACHE/vectors, else ~/.cache/granite-bench/vectors."""
-    cache = os.environ.get("GRANITE_BENCH_CACHE")
-    return (Path(cache) if cache else Path.home() / ".cache" / "granite-bench") / "vectors"
+    """Where vectors are kept when no folder is named."""
+    return cache_folder() / "vectors"
 
 
 def _checksum(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
