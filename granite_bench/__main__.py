@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from granite_bench.cli import cli
-from granite_bench.console import log_path
+from granite_bench.console import log_path, log_to_file
 from granite_bench.errors import ExitCode, GraniteBenchError, StorageError
 from granite_bench.files import write_atomically
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Bars of libraries say nothing that ours do not; ours show on a terminal alone.
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    log_to_file()
     try:
         cli.main(arguments, prog_name="granite-bench", standalone_mode=False)
         return ExitCode.FINE

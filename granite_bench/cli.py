@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from granite_bench import __version__
-from granite_bench.console import log_to_file, print_rows
+from granite_bench.console import print_rows
 from granite_bench.errors import BadInput, ExitCode, did_you_mean
 
 FORMATS = ("terminal", "md", "csv")
@@ -121,7 +121,6 @@ def run(
     from granite_bench.api import DEFAULT_VECTORS, prepare
     from granite_bench.suite import load_panel
 
-    log_to_file()
     if panel is not None:
         options["models"] = (*options["models"], *load_panel(panel).models)
     suite = options["suite"]
@@ -352,7 +351,7 @@ def _make_table(
     from granite_bench.table import make_table
 
     shown = [*models, *(load_panel(panel).models if panel else ())]
-    return make_table(load_suite(suite), results, models=shown or None, by=by)
+    return make_table(load_suite(suite), results, models=shown or None, by=by, source=suite)
 
 
 def _print_plan(plan: Any) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from granite_bench.errors import BadInput, Fault
 
 RECORD_VERSION = 1
 RECORDS = "records"
+_RUN_KEYS = {"date", "evaluations", "hardware", "packages", "settings", "speed_protocol"}
 EXPERIMENTS = "experiments"
 
 
@@ -44,6 +45,7 @@ class Result:
 
     Attributes:
         model: the model's name; a variant has its settings behind it in parentheses.
+        settings: what makes a variant, such as max_length; empty for the model itself.
         revision: the model's.
         task: mteb's name of the task.
         dataset_revision, mteb_version: as mteb wrote them.
@@ -60,6 +62,7 @@ class Result:
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     date: float
     path: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def record(self) -> Mapping[str, Any]:
@@ -103,6 +106,13 @@ def read_record(path: Path) -> dict[str, Any]:
                 "update granite-bench, or use another results folder; nothing was changed",
             )
         )
+    runs = record.get("runs")
+    whole = isinstance(runs, list) and all(
+        isinstance(run, dict) and run.keys() >= _RUN_KEYS for run in runs
+    )
+    if not whole:
+        keys = ", ".join(sorted(_RUN_KEYS))
+        raise BadInput(Fault(str(path), "is broken", f"it needs 'runs', each with {keys}"))
     return record
 
 
@@ -182,6 +192,7 @@ def _read_result(path: Path) -> Result:
         scores=scores,
         date=content.get("date") or 0.0,
         path=path,
+        settings=meta.get("experiment_kwargs") or {} if in_variant else {},
     )
 
 

@@ -132,6 +132,11 @@ class Suite(_Strict):
     def _groups_cover_the_average(self) -> Suite:
         if self.average == "groups" and not self.groups:
             raise PydanticCustomError("groups", "average is over groups, but there are no groups")
+        bare = [task.name for task in self.tasks if task.group is None]
+        if self.average == "groups" and self.groups[0].source == "group" and bare:
+            raise PydanticCustomError(
+                "groups", f"average is over groups, but these tasks have none: {', '.join(bare)}"
+            )
         return self
 
 

@@ -69,6 +69,7 @@ class Row:
 
     Attributes:
         cells: column -> cell.
+        settings: what makes a variant of the model, such as max_length.
         n_complete: tasks of the suite that are complete.
         average: by the suite's rule, a fraction; None unless every task is complete.
         rank: 1 is best, equal averages share it; None without an average.
@@ -79,6 +80,7 @@ class Row:
     cells: dict[str, Cell]
     n_complete: int
     n_tasks: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
     average: float | None = None
     rank: int | None = None
     speeds: list[Speed] = field(default_factory=list)
@@ -92,11 +94,13 @@ class Table:
 
     Attributes:
         columns: column -> what it shows (the metric, for a task).
+        source: the suite's name or file, as it was asked for.
         by: *task*, or the name of one of the suite's groupings.
         rows: best average first, then incomplete rows by name.
     """
 
     suite: Suite
+    source: str
     by: str
     columns: Mapping[str, str]
     rows: Sequence[Row]
@@ -118,6 +122,7 @@ def make_table(
     *,
     models: Sequence[str] | None = None,
     by: str = "task",
+    source: str | None = None,
 ) -> Table:
     """
     The table of *suite* from the results in *folders*.
@@ -128,6 +133,7 @@ def make_table(
         models: rows to show, in any order; None shows every model with a result. A model
             without results is shown as an empty row.
         by: *task*, or a grouping of the suite such as *language*.
+        source: where the suite was read from; its name when None.
 
     Raises:
         BadInput: no such grouping, or broken results (all of them named).
@@ -142,6 +148,7 @@ def make_table(
         for result in read_results(folder, names):
             by_task = found.setdefault(result.model, {}).setdefault(result.revision, {})
             by_task.setdefault(result.task, result)
+    _check_records(found.values())
     shown = list(found) if models is None else [name for name in found if _wanted(name, models)]
     rows = [_row(suite, by, model, found[model]) for model in shown]
     absent = (
@@ -149,11 +156,25 @@ def make_table(
     )
     rows += [_row(suite, by, model, {"": {}}) for model in absent]
     _rank(rows)
-    rows.sort(key=lambda row: (-(row.average or -1.0), row.model.lower()))
+    rows.sort(key=lambda row: (row.average is None, -(row.average or 0.0), row.model.lower()))
     columns = {column: "" for row in rows for column in row.cells}
     if by == "task":
         columns = {task.name: task.metric for task in suite.tasks}
-    return Table(suite, by, columns, rows)
+    return Table(suite, source or suite.name, by, columns, rows)
+
+
+def _check_records(found: Iterable[Mapping[str, Mapping[str, Result]]]) -> None:
+    """Every broken or newer record is named, not just the first."""
+    faults: list[Fault] = []
+    for result in (
+        r for revisions in found for tasks in revisions.values() for r in tasks.values()
+    ):
+        try:
+            _ = result.record
+        except BadInput as error:
+            faults += error.faults
+    if faults:
+        raise BadInput(faults)
 
 
 def _wanted(name: str, models: Sequence[str]) -> bool:
@@ -185,13 +206,14 @@ def _row(suite: Suite, by: str, model: str, revisions: Mapping[str, Mapping[str,
     average = None
     if n_complete == len(tasks):
         average = _average(suite, tasks, revisions[chosen])
-    used = {id(r): r for cell in tasks.values() for r in cell.sources}.values()
+    used = list({id(r): r for cell in tasks.values() for r in cell.sources}.values())
     return Row(
         model=model,
         revision=chosen,
         cells=dict(shown),
         n_complete=n_complete,
         n_tasks=len(tasks),
+        settings=next((source.settings for source in used), {}),
         average=average,
         speeds=_speeds(used),
         other_revisions=sorted(set(candidates) - {chosen}),
@@ -244,7 +266,7 @@ def _mean_cell(evaluations: Sequence[_Evaluation], results: Mapping[str, Result]
     for wanted in evaluations:
         result = results.get(wanted.task)
         scores = result.scores.get(wanted.split, {}).get(wanted.subset, {}) if result else {}
-        value = scores.get(wanted.metric)
+        value = next((scores[name] for name in _names_of(wanted.metric) if name in scores), None)
         # A correlation may be negative; NaN compares as false and counts as missing.
         if isinstance(value, int | float) and -1 <= value <= 1:
             values.append(value)
@@ -260,31 +282,28 @@ def _mean_cell(evaluations: Sequence[_Evaluation], results: Mapping[str, Result]
     )
 
 
+def _names_of(metric: str) -> tuple[str, ...]:
+    """A metric's name, and what mteb 1 called it: its reranking results have one "map" alone."""
+    return (metric, "map") if metric.endswith("map_at_1000") else (metric,)
+
+
 def _group_cells(suite: Suite, by: str, results: Mapping[str, Result]) -> dict[str, Cell]:
-    return {
-        group: _mean_of_tasks(evaluations, results)
-        for group, evaluations in _groups(suite, by).items()
-    }
-
-
-def _groups(suite: Suite, by: str) -> dict[str, dict[str, list[_Evaluation]]]:
-    """group -> task -> its evaluations in the group, in the suite's order."""
+    """group -> the mean over its tasks, in the suite's order."""
     source = next(grouping.source for grouping in suite.groups if grouping.by == by)
-    groups: dict[str, dict[str, list[_Evaluation]]] = {}
+    groups: dict[str, list[Cell]] = {}
     for task in suite.tasks:
-        for evaluation in _evaluations(task, task.name):
-            label = {"group": task.group, "subset": evaluation.subset, "split": evaluation.split}[
-                source
-            ]
-            if label is not None:
-                groups.setdefault(label, {}).setdefault(task.name, []).append(evaluation)
-    return groups
+        if source == "group":
+            if task.group is not None:
+                groups.setdefault(task.group, []).append(_task_cell(task, results))
+            continue
+        evaluations = _evaluations(task, task.name)
+        for label in dict.fromkeys(getattr(evaluation, source) for evaluation in evaluations):
+            part = [each for each in evaluations if getattr(each, source) == label]
+            groups.setdefault(label, []).append(_mean_cell(part, results))
+    return {group: _mean_of_cells(cells) for group, cells in groups.items()}
 
 
-def _mean_of_tasks(
-    tasks: Mapping[str, Sequence[_Evaluation]], results: Mapping[str, Result]
-) -> Cell:
-    cells = [_mean_cell(evaluations, results) for evaluations in tasks.values()]
+def _mean_of_cells(cells: Sequence[Cell]) -> Cell:
     values = [cell.value for cell in cells if cell.value is not None]
     return Cell(
         value=statistics.fmean(values) if values else None,

@@ -66,7 +66,7 @@ def _details(table: Table) -> list[Detail]:
     details = []
     for row in table.rows:
         sources = {source.path: source for cell in row.cells.values() for source in cell.sources}
-        command = reproduce(row, table.suite.name)
+        command = reproduce(row, table.source)
         details += [_detail(source, command) for source in sources.values()]
     return details
 

@@ -119,7 +119,9 @@ def _row(table: Table, row: Row, best_average: float | None) -> list[PageCell]:
 def _average_cell(row: Row, best: float | None) -> PageCell:
     if row.average is None:
         return PageCell(HOLE, "no average over an incomplete suite", partial=True)
-    return PageCell(_score(row.average), value=row.average, best=row.average == best)
+    # Best by what is printed, as the rank is: rows that tie are both marked.
+    is_best = best is not None and _score(row.average) == _score(best)
+    return PageCell(_score(row.average), value=row.average, best=is_best)
 
 
 def _score_cell(table: Table, cell: Cell, column: str) -> PageCell:
@@ -132,9 +134,9 @@ def _score_cell(table: Table, cell: Cell, column: str) -> PageCell:
     if not cell.complete or cell.value is None:
         text = f"({cell.n_there}/{cell.n_expected})" if cell.n_there else HOLE
         return PageCell(text, note, partial=True)
-    return PageCell(
-        _score(cell.value), note, value=cell.value, best=cell.value == table.best(column)
-    )
+    best = table.best(column)
+    is_best = best is not None and _score(cell.value) == _score(best)
+    return PageCell(_score(cell.value), note, value=cell.value, best=is_best)
 
 
 def _speed_cells(speed: Speed | None) -> list[PageCell]:
@@ -200,9 +202,12 @@ def provenance(result: Result) -> str:
 
 
 def reproduce(row: Row, suite: str) -> str:
-    """The command that computes a row again."""
-    model = row.model.split(" (")[0]
-    return f"granite-bench run {shlex.quote(suite)} --model {shlex.quote(model)}"
+    """The command that computes a row again; *suite* is a name or a file."""
+    model = row.model.split(" (")[0] if row.settings else row.model
+    words = ["granite-bench", "run", suite, "--model", model]
+    for name, value in sorted(row.settings.items()):
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _score(value: float) -> str:

@@ -19,10 +19,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def print_page(page: Page, title: str, console: Console) -> None:
     """Print a page; a narrow terminal folds the heads, a pipe gets plain text."""
-    grid = RichTable(title=Text(title, style="bold"), title_justify="left", header_style="bold")
+    grid = RichTable(
+        title=Text(_plain(title), style="bold"), title_justify="left", header_style="bold"
+    )
     for head, subhead, numeric in zip(page.heads, page.subheads, page.numeric, strict=True):
         label = Text(f"{_plain(head)}\n{_plain(subhead)}" if subhead else _plain(head))
-        grid.add_column(label, justify="right" if numeric else "left", overflow="fold")
+        # A score never breaks over two lines; names may.
+        grid.add_column(
+            label,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=6 if numeric else 12,
+        )
     for row in page.rows:
         grid.add_row(*(Text(_plain(c.text), style="bold" if c.best else "") for c in row))
     console.print(grid)
@@ -34,7 +42,8 @@ def as_markdown(page: Page) -> str:
     """A GitHub-flavoured table; the best of a column is bold."""
     lines = [
         _markdown_row(
-            f"{h} ({s})" if s else h for h, s in zip(page.heads, page.subheads, strict=True)
+            _escaped(f"{h} ({s})" if s else h)
+            for h, s in zip(page.heads, page.subheads, strict=True)
         ),
         _markdown_row("---:" if numeric else ":---" for numeric in page.numeric),
     ]

@@ -45,7 +45,7 @@ def known_task_names() -> set[str]:
     return {task.metadata.name for task in registry} | set(BUILT_IN)
 
 
-def find_task(name: str, *, mirror: Path | None = None, language: str | None = None) -> AbsTask:
+def find_task(name: str, *, mirror: Path | None = None) -> AbsTask:
     """
     A task by mteb's name, by the name of a built-in task, or by the path of a BEIR-layout folder.
 
@@ -53,13 +53,12 @@ def find_task(name: str, *, mirror: Path | None = None, language: str | None = N
         name: a name, or a path to a folder that holds corpus.jsonl.
         mirror: where `org/name` data sets lie on disk; a task whose data set is there loads
             from it, all others from the Hugging Face hub or its cache.
-        language: mteb's language code of a BEIR-layout folder, such as deu-Latn.
 
     Raises:
         BadInput: no such task or folder, or a mirror with another revision of its data.
     """
     if is_beir_folder(name):
-        return beir_task(Path(name), language=language)
+        return beir_task(Path(name))
     if name in BUILT_IN:
         return BUILT_IN[name]()
     try:
@@ -80,8 +79,11 @@ def suite_task(entry: SuiteTask, *, base: Path, mirror: Path | None = None) -> A
         base: the folder that relative paths of BEIR-layout folders start from.
         mirror: as for find_task.
     """
-    name = str(base / entry.path) if entry.path else entry.name
-    task = find_task(name, mirror=mirror, language=entry.language)
+    if entry.path:
+        folder = base / entry.path
+        task: AbsTask = beir_task(folder, name=entry.name, language=entry.language)
+    else:
+        task = find_task(entry.name, mirror=mirror)
     if isinstance(task, AbsTaskAggregate):
         return task
     return restrict(task, subsets=entry.subsets, splits=entry.splits)

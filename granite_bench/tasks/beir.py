@@ -61,15 +61,18 @@ def is_beir_folder(path: str | Path) -> bool:
     return (Path(path) / "corpus.jsonl").is_file()
 
 
-def beir_task(path: Path, *, language: str | None = None) -> AbsTaskRetrieval:
+def beir_task(
+    path: Path, *, name: str | None = None, language: str | None = None
+) -> AbsTaskRetrieval:
     """
-    The folder as a task: its name is the folder's, its splits are the files of qrels/, its
-    revision is the SHA-256 of its content. The files are read when the task's data are loaded.
+    The folder as a task: its splits are the files of qrels/, its revision is the SHA-256 of
+    its content. The files are read when the task's data are loaded.
 
     Args:
         path: a folder with corpus.jsonl ({"_id", "title" (optional), "text"} a line),
             queries.jsonl ({"_id", "text"}) and qrels/<split>.tsv (query-id, corpus-id, score,
             tab-separated, with or without that header; TREC's four columns also).
+        name: the task's name; the folder's when None.
         language: mteb's language code, such as deu-Latn; English when None. BM25 stems by it.
 
     Raises:
@@ -92,7 +95,7 @@ def beir_task(path: Path, *, language: str | None = None) -> AbsTaskRetrieval:
 
     class Task(BeirFolderTask):
         metadata = TaskMetadata(
-            name=path.name,
+            name=name or path.name,
             description=f"BEIR-layout folder {path.name}",
             dataset={"path": str(path), "revision": _revision(path, qrels_files)},
             type="Retrieval",
