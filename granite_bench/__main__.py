@@ -35,10 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GraniteBenchError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader (head, less) went away; that is no fault.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FINE
     except Exception:  # noqa: BLE001 (whatever is left is a bug, and says so)
         return _our_bug()
 

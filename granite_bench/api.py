@@ -36,6 +36,7 @@ class PreparedRun:
         """Run what is missing; *say* is told one line per event."""
         from granite_bench.runner import run_plan
 
+        self.store.check_writable()
         return run_plan(self.plan, self.tasks, self.store, self.options, say)
 
 
@@ -93,6 +94,8 @@ def prepare(
         found_tasks = _each(lambda name: find_task(name, mirror=mirrored), tasks, faults)
         if not tasks:
             faults.append(Fault("", "nothing to run", "name a suite or give --task"))
+    found_tasks = _each_once(found_tasks, faults)
+    faults += _device_faults(device)
     if subsets:
         found_tasks = _with_subsets(found_tasks, subsets, faults, restrict)
     if not models:
@@ -206,6 +209,32 @@ def _each(find: Callable[[Any], Any], names: Any, faults: list[Fault]) -> list[A
         except BadInput as error:
             faults += error.faults
     return found
+
+
+def _each_once(tasks: Sequence[Any], faults: list[Fault]) -> list[Any]:
+    """Each task once; results go by name, so two data sets of one name are a fault."""
+    by_name: dict[str, Any] = {}
+    for task in tasks:
+        name, path = task.metadata.name, task.metadata.dataset["path"]
+        other = by_name.setdefault(name, task).metadata.dataset["path"]
+        if other != path:
+            what = f"two tasks are called '{name}': {other} and {path}"
+            faults.append(Fault("--task", what, "rename one folder, or run them separately"))
+    return list(by_name.values())
+
+
+def _device_faults(device: str | None) -> list[Fault]:
+    if device is None:
+        return []
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        return [Fault("--device", f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
+    if kind == "cuda" and not torch.cuda.is_available():
+        return [Fault("--device", f"'{device}': torch finds no CUDA device on this machine")]
+    return []
 
 
 def _with_subsets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,15 @@ class _Commands(click.Group):
             hint = did_you_mean(args[0], known) or f"there are: {', '.join(known)}"
             ctx.fail(f"unknown command '{args[0]}'\n  {hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader (head, less) went away, which is no fault; click would exit with 1, and
+            # that means that the gate failed. What is still buffered has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
 
 
 @click.group(cls=_Commands, epilog=_EXIT_CODES, context_settings={"max_content_width": 100})

@@ -92,17 +92,21 @@ class ModelSource:
             model: Any = meta.load_model(device=device, **arguments)
         except ImportError as error:
             raise BadInput(Fault(f"model {self.meta.name}", str(error).splitlines()[0])) from error
-        model.mteb_model_meta = self._described(model)
+        for option, value in (("--dtype", self.dtype), ("--max-length", self.max_length)):
+            if value is not None and not _is_transformer(model):
+                problem = f"has nothing that {option} could set"
+                hint = f"leave {option} out for it"
+                raise BadInput(Fault(f"model {self.meta.name}", problem, hint))
         if self.max_length is not None:
-            self._shorten(model)
+            model.model.max_seq_length = self.max_length
+        model.mteb_model_meta = self._described(model)
         return model
 
     def _described(self, model: Any) -> ModelMeta:
         """Fill in what the metadata of a folder cannot know before its model is loaded."""
-        inner: Any = getattr(model, "model", None)
-        if self.meta.n_parameters is not None or not hasattr(inner, "max_seq_length"):
+        if self.meta.n_parameters is not None or not _is_transformer(model):
             return self.meta
-        read_off = ModelMeta.from_sentence_transformer_model(inner)
+        read_off = ModelMeta.from_sentence_transformer_model(model.model)
         fields = (
             "n_parameters",
             "n_embedding_parameters",
@@ -113,17 +117,10 @@ class ModelSource:
         )
         return self.meta.model_copy(update={name: getattr(read_off, name) for name in fields})
 
-    def _shorten(self, model: Any) -> None:
-        inner: Any = getattr(model, "model", None)
-        if not hasattr(inner, "max_seq_length"):
-            raise BadInput(
-                Fault(
-                    f"model {self.meta.name}",
-                    "has no maximum length that could be set",
-                    "leave --max-length out for it",
-                )
-            )
-        inner.max_seq_length = self.max_length
+
+def _is_transformer(model: Any) -> bool:
+    """Whether mteb's wrapper holds a sentence-transformers model."""
+    return hasattr(getattr(model, "model", None), "max_seq_length")
 
 
 def find_model(

@@ -19,6 +19,7 @@ from granite_bench.mirror import content_hash
 from granite_bench.models import ModelSource
 from granite_bench.store import ResultStore
 from granite_bench.tasks import Evaluation, is_downloaded, parts_of, sizes
+from granite_bench.tasks.beir import BeirFolderTask
 
 
 @dataclass
@@ -82,11 +83,12 @@ def data_source(task: AbsTask) -> dict[str, Any]:
     Where a task's data come from.
 
     Returns:
-        dataset (the hub's name of it, or the folder's path), revision, and where the data lie
-        in a folder (a mirror, or the user's own) the folder and the hash of its content.
+        dataset (the hub's name of it, or the path of a BEIR-layout folder), revision, and for
+        data in a mirror the folder and the hash of its content.
     """
     folder = Path(task.metadata.dataset["path"])
-    in_folder = folder.is_dir()
+    # The revision of a BEIR-layout folder is its content; other files in it do not matter.
+    in_folder = folder.is_dir() and not isinstance(task, BeirFolderTask)
     return {
         # The class knows the hub's name also where the instance reads from a mirror.
         "dataset": type(task).metadata.dataset["path"],
@@ -118,14 +120,16 @@ class _Data:
 def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
     task, name = data.task, data.task.metadata.name
     wanted = [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
+    # First of all: a record of a newer format must stop the run, whatever else is there.
+    record = store.load_record(source.meta, name)
     result = store.load(source.meta, name)
     if result is None:
-        return _to_run(Job(source, task, wanted, "no result yet"), data)
+        return _to_run(Job(source, task, wanted, "no result yet", keep=False), data)
     if result.dataset_revision != task.metadata.revision:
         was, now = result.dataset_revision[:12], task.metadata.revision[:12]
         why = f"data changed: revision {was}, now {now}"
         return _to_run(Job(source, task, wanted, why, keep=False), data)
-    for run in store.load_record(source.meta, name).get("runs", ()):
+    for run in record.get("runs", ()):
         stored = run.get("data", {}).get("content_sha256")
         if stored and data.source["content_sha256"] not in (None, stored):
             return _to_run(Job(source, task, wanted, "the data's files changed", keep=False), data)

@@ -142,6 +142,7 @@ def _run_model(
             say(f"running {source.name} on {name} ({job.reason})")
             try:
                 outcome = _run_job(job, retriever, store, load_seconds)
+                load_seconds = 0.0  # counted with the first task alone
                 say(_line(outcome, job))
             except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
                 on_disk = is_downloaded(job.task)
@@ -174,6 +175,8 @@ def _run_job(
     result = store.load(job.source.meta, name) if job.keep else None
     evaluations: list[dict[str, Any]] = []
     tables: list[pa.Table] = []
+    if isinstance(retriever, DenseRetriever):
+        retriever.encoder.repaired_shards.clear()
     loading = time.perf_counter()
     with _loaded(task, job.missing):
         loaded = time.perf_counter()
@@ -190,7 +193,6 @@ def _run_job(
     repaired = []
     if isinstance(retriever, DenseRetriever):
         repaired = list(retriever.encoder.repaired_shards)
-        retriever.encoder.repaired_shards.clear()
     seconds = time.perf_counter() - started
     run = describe_run(
         job.source,

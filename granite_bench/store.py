@@ -53,6 +53,18 @@ class ResultStore:
     def __init__(self, folder: Path) -> None:
         self.root = results_root(folder)
 
+    def check_writable(self) -> None:
+        """Raises BadInput when nothing can be written below the folder."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror or error}"
+            raise BadInput(
+                Fault(str(self.root), problem, "choose another one with --out")
+            ) from None
+
     def path(self, meta: ModelMeta, task: str) -> Path:
         """Where mteb keeps the result of this model (and variant) and task."""
         folder = self.root / meta.model_name_as_path() / (meta.revision or "no_revision_available")
@@ -72,14 +84,28 @@ class ResultStore:
             return None
         try:
             return TaskResult.from_disk(path)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             hint = "nothing was changed; move it away, and the task is run again"
             raise BadInput(Fault(str(path), f"is no mteb result: {reason}", hint)) from None
 
     def load_record(self, meta: ModelMeta, task: str) -> dict[str, Any]:
-        """The stored record; empty when there is none. Raises BadInput as read_record does."""
-        return read_record(record_path(self.path(meta, task)))
+        """
+        The stored record; empty when there is none.
+
+        Raises:
+            BadInput: as read_record, or the per-query rows beside it cannot be read.
+        """
+        path = record_path(self.path(meta, task))
+        record = read_record(path)
+        rows = path.with_suffix(".parquet")
+        if rows.exists():
+            try:
+                pq.read_schema(rows)
+            except (OSError, pa.ArrowInvalid) as error:
+                hint = "nothing was changed; move it and the task's result away and run again"
+                raise BadInput(Fault(str(rows), f"is no Parquet file: {error}", hint)) from None
+        return record
 
     def save(
         self,
@@ -107,11 +133,12 @@ class ResultStore:
         """
         target = self.path(meta, result.task_name)
         record = record_path(target)
+        earlier = read_record(record).get("runs", [])
         if queries is not None:
             rows = _merged_rows(record.with_suffix(".parquet"), queries, keep=keep)
             write_atomically(record.with_suffix(".parquet"), _parquet(rows))
         if run is not None:
-            runs = _merged_runs(read_record(record).get("runs", []) if keep else [], run)
+            runs = _merged_runs(earlier if keep else [], run)
             content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
             write_atomically(record, json.dumps(content, indent=2, ensure_ascii=False).encode())
         for name, file in self._as_mteb_writes_it(meta, result, target, encode_kwargs).items():

@@ -92,15 +92,30 @@ class Encoder:
             NonFiniteVectors: with the positions in *texts* of the bad ones; shards finished
                 before are kept, the one with bad vectors is not written.
         """
+        vectors, rows = self.encode_different(texts, instruction, cost, label=label)
+        return vectors[rows]
+
+    def encode_different(
+        self, texts: Sequence[str], instruction: Instruction, cost: EncodingCost, *, label: str
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+        """
+        The vectors of the different texts among *texts*; arguments and errors as for encode.
+
+        Returns:
+            (vectors, rows): float32 (n_different, dim), in the order of first occurrence, and
+            (n_texts,): the vector of texts[i] is vectors[rows[i]].
+        """
         position_of: dict[str, int] = {}
-        rows = np.array([position_of.setdefault(text, len(position_of)) for text in texts])
+        rows = np.array(
+            [position_of.setdefault(text, len(position_of)) for text in texts], dtype=np.intp
+        )
         unique = list(position_of)
         vectors, token_counts = self._unique_vectors(unique, instruction, cost, label, rows)
         cost.n_texts += len(texts)
         cost.n_unique += len(unique)
         if self.backend.max_length is not None:
             cost.n_truncated += int((token_counts > self.backend.max_length).sum())
-        return vectors[rows] if len(rows) else np.empty((0, 0), dtype=np.float32)
+        return vectors, rows
 
     def encode_uncached(self, texts: Sequence[str], instruction: Instruction) -> None:
         """Encode one batch for its time alone; nothing is looked up or kept."""

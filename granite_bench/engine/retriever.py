@@ -86,7 +86,7 @@ class DenseRetriever:
         self.observations: list[Observation] = []
         self.measure_latency = False
         self._model = model
-        self._doc_ids: list[str] = []
+        self._doc_ids: list[list[str]] = []
         self._docs = np.empty((0, 0), dtype=np.float32)
 
     def index(
@@ -104,10 +104,13 @@ class DenseRetriever:
         started = time.perf_counter()
         seen = Observation(hf_split, hf_subset, n_docs=len(corpus), docs=EncodingCost())
         instruction = self._instruction(task_metadata, PromptType.document, seen)
-        self._doc_ids = list(corpus["id"])
-        self._docs = self._encode(
-            document_texts(corpus), instruction, seen.docs, "document", self._doc_ids
+        ids = list(corpus["id"])
+        self._docs, rows = self._encode(
+            document_texts(corpus), instruction, seen.docs, "document", ids
         )
+        self._doc_ids = [[] for _ in self._docs]
+        for doc_id, row in zip(ids, rows, strict=True):
+            self._doc_ids[row].append(doc_id)
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
 
@@ -130,7 +133,8 @@ class DenseRetriever:
         seen.n_queries, seen.queries = len(queries), EncodingCost()
         instruction = self._instruction(task_metadata, PromptType.query, seen)
         query_ids, texts = list(queries["id"]), query_texts(queries)
-        vectors = self._encode(texts, instruction, seen.queries, "query", query_ids)
+        different, rows = self._encode(texts, instruction, seen.queries, "query", query_ids)
+        vectors = different[rows]
         if top_ranked is None:
             seen.run = search_exact(
                 vectors, self._docs, query_ids, self._doc_ids,
@@ -163,10 +167,10 @@ class DenseRetriever:
         seen = Observation(hf_split, hf_subset, n_docs=len(texts), docs=EncodingCost())
         instruction = self._instruction(task_metadata, prompt_type, seen)
         positions = [str(position) for position in range(len(texts))]
-        vectors = self._encode(texts, instruction, seen.docs, "text", positions)
+        vectors, rows = self._encode(texts, instruction, seen.docs, "text", positions)
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
-        return vectors
+        return vectors[rows]
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """The model's own similarity of every pair."""
@@ -190,10 +194,12 @@ class DenseRetriever:
         cost: EncodingCost | None,
         kind: str,
         ids: Sequence[str],
-    ) -> npt.NDArray[np.float32]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+        """Encoder.encode_different, its errors naming the document or query."""
         plural = {"document": "documents", "query": "queries", "text": "texts"}[kind]
         try:
-            return self.encoder.encode(texts, instruction, cost or EncodingCost(), label=plural)
+            cost = cost or EncodingCost()
+            return self.encoder.encode_different(texts, instruction, cost, label=plural)
         except NonFiniteVectors as error:
             raise TaskError(
                 f"{len(error.rows)} of {error.n_texts} {kind} embeddings contain NaN or infinity "

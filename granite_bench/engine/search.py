@@ -15,8 +15,8 @@ Run = dict[str, dict[str, float]]
 Similarity = Callable[[torch.Tensor, torch.Tensor], Any]
 """(n_queries, dim), (n_docs, dim) -> (n_queries, n_docs), a tensor or an array."""
 
-DOCS_PER_BLOCK = 50_000
-# One block of scores is DOCS_PER_BLOCK x QUERIES_PER_BLOCK x 4 bytes: 400 MB.
+TEXTS_PER_BLOCK = 50_000
+# One block of scores is TEXTS_PER_BLOCK x QUERIES_PER_BLOCK x 4 bytes: 400 MB.
 QUERIES_PER_BLOCK = 2_000
 
 
@@ -24,7 +24,7 @@ def search_exact(
     queries: npt.NDArray[np.float32],
     docs: npt.NDArray[np.float32],
     query_ids: Sequence[str],
-    doc_ids: Sequence[str],
+    doc_ids: Sequence[Sequence[str]],
     *,
     top_k: int,
     similarity: Similarity,
@@ -34,33 +34,36 @@ def search_exact(
 
     Args:
         queries: float32 (n_queries, dim).
-        docs: float32 (n_docs, dim).
+        docs: float32 (n_texts, dim), one row per different text.
         query_ids: row i of *queries* is query_ids[i].
-        doc_ids: row i of *docs* is doc_ids[i].
+        doc_ids: row i of *docs* is the text of all documents in doc_ids[i]. Copies of a text
+            are scored once: a matrix product may round equal columns differently, and copies
+            would tie or not by where in the corpus they stand.
         top_k: documents kept per query; all of them when there are fewer.
         similarity: the model's own, so that scores are what mteb would compute.
 
     Returns:
         Run: float32 scores. Equal scores rank by document id, descending, as trec_eval does,
-        also where they straddle rank top_k: the run does not depend on the order of the corpus.
+        also where they straddle rank top_k.
 
-    Memory: O(QUERIES_PER_BLOCK * DOCS_PER_BLOCK + n_queries * top_k).
+    Memory: O(QUERIES_PER_BLOCK * TEXTS_PER_BLOCK + n_queries * top_k).
     """
     run: Run = {}
-    ids = np.asarray(doc_ids, dtype=object)
     for first in range(0, len(query_ids), QUERIES_PER_BLOCK):
         block = torch.from_numpy(queries[first : first + QUERIES_PER_BLOCK])
         block_ids = query_ids[first : first + QUERIES_PER_BLOCK]
         kept: list[list[tuple[float, str]]] = [[] for _ in block_ids]
-        for start in range(0, len(ids), DOCS_PER_BLOCK):
-            doc_block = torch.from_numpy(docs[start : start + DOCS_PER_BLOCK])
+        for start in range(0, len(docs), TEXTS_PER_BLOCK):
+            doc_block = torch.from_numpy(docs[start : start + TEXTS_PER_BLOCK])
             scores = torch.as_tensor(similarity(block, doc_block)).float()
-            here = ids[start : start + DOCS_PER_BLOCK]
             for row, candidates in enumerate(_candidates(scores, top_k)):
                 values = scores[row][candidates].tolist()
-                kept[row] = _best(
-                    kept[row] + list(zip(values, here[candidates], strict=True)), top_k
-                )
+                kept[row] += [
+                    (value, doc_id)
+                    for value, column in zip(values, candidates, strict=True)
+                    for doc_id in doc_ids[start + column]
+                ]
+                kept[row] = _best(kept[row], top_k)
         for query_id, ranked in zip(block_ids, kept, strict=True):
             run[query_id] = {doc_id: score for score, doc_id in ranked}
     return run
@@ -70,7 +73,7 @@ def rank_candidates(
     queries: npt.NDArray[np.float32],
     docs: npt.NDArray[np.float32],
     query_ids: Sequence[str],
-    doc_ids: Sequence[str],
+    doc_ids: Sequence[Sequence[str]],
     *,
     candidates: Mapping[str, Sequence[str]],
     top_k: int,
@@ -82,17 +85,18 @@ def rank_candidates(
     Arguments and result are those of search_exact; a query without candidates has an empty
     ranking. Raises KeyError when a candidate is not in *doc_ids*.
     """
-    row_of = {doc_id: row for row, doc_id in enumerate(doc_ids)}
+    row_of = {doc_id: row for row, same in enumerate(doc_ids) for doc_id in same}
     run: Run = {}
     for position, query_id in enumerate(query_ids):
-        listed = list(candidates.get(query_id, ()))
-        rows = [row_of[doc_id] for doc_id in listed]
+        listed = candidates.get(query_id, ())
+        rows = sorted({row_of[doc_id] for doc_id in listed})
         if not rows:
             run[query_id] = {}
             continue
         query = torch.from_numpy(queries[position : position + 1])
         scores = torch.as_tensor(similarity(query, torch.from_numpy(docs[rows]))).float()
-        ranked = _best(list(zip(scores[0].tolist(), listed, strict=True)), top_k)
+        score_of = dict(zip(rows, scores[0].tolist(), strict=True))
+        ranked = _best([(score_of[row_of[doc_id]], doc_id) for doc_id in listed], top_k)
         run[query_id] = {doc_id: score for score, doc_id in ranked}
     return run
 

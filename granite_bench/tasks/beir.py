@@ -6,7 +6,6 @@ Every fault of the three files is named at once, with its line, before anything 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -157,6 +156,8 @@ def _read_texts(
             )
         elif not isinstance(text, str):
             faults.append(Fault(where, '"text" must be a string'))
+        elif any(map(_broken, (identifier, text, title))):
+            faults.append(Fault(where, "has half of a surrogate pair, which is no character"))
         elif title is not None and not isinstance(title, str):
             faults.append(Fault(where, '"title" must be a string'))
         else:
@@ -167,6 +168,11 @@ def _read_texts(
         faults.append(Fault(str(file), f"has no {plural}"))
     folder.faults += _shortened(faults, file)
     return rows
+
+
+def _broken(text: Any) -> bool:
+    r"""Whether a string cannot be written as UTF-8: JSON may say "\ud83d" without its half."""
+    return isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _json_lines(file: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -185,32 +191,43 @@ def _json_lines(file: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str
                 faults.append(Fault(f"{file}:{number}", "must be a JSON object"))
 
 
+def _tab_separated(file: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
+    """(line number, columns) of the lines that are not empty; quotes have no meaning."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                text = line.decode("utf-8").strip("\r\n")
+            except UnicodeDecodeError as error:
+                faults.append(Fault(f"{file}:{number}", f"not valid UTF-8: {error}"))
+                continue
+            if text.strip():
+                yield number, text.split("\t")
+
+
 def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:
     file = folder.path / "qrels" / f"{split}.tsv"
     qrels: dict[str, dict[str, int]] = {}
     faults: list[Fault] = []
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for number, row in enumerate(rows, start=1):
-            where = f"{file}:{number}"
-            if not row or (number == 1 and row[-1].strip() == "score"):
-                continue
-            if len(row) == 4:  # TREC: query-id, iteration, corpus-id, score
-                row = [row[0], row[2], row[3]]
-            if len(row) != 3:
-                faults.append(Fault(where, f"has {len(row)} columns", "three, tab-separated"))
-                continue
-            query, document, score = row
-            if query not in folder.queries:
-                faults.append(Fault(where, f"query '{query}' is not in queries.jsonl"))
-            if document not in folder.corpus:
-                faults.append(Fault(where, f"document '{document}' is not in corpus.jsonl"))
-            if document in qrels.get(query, {}):
-                faults.append(Fault(where, f"'{query}' and '{document}' are judged twice"))
-            try:
-                qrels.setdefault(query, {})[document] = int(score)
-            except ValueError:
-                faults.append(Fault(where, f"score '{score}' is not a whole number"))
+    for number, row in _tab_separated(file, faults):
+        where = f"{file}:{number}"
+        if number == 1 and row[-1].strip() == "score":
+            continue
+        if len(row) == 4:  # TREC: query-id, iteration, corpus-id, score
+            row = [row[0], row[2], row[3]]
+        if len(row) != 3:
+            faults.append(Fault(where, f"has {len(row)} columns", "three, tab-separated"))
+            continue
+        query, document, score = row
+        if query not in folder.queries:
+            faults.append(Fault(where, f"query '{query}' is not in queries.jsonl"))
+        if document not in folder.corpus:
+            faults.append(Fault(where, f"document '{document}' is not in corpus.jsonl"))
+        if document in qrels.get(query, {}):
+            faults.append(Fault(where, f"'{query}' and '{document}' are judged twice"))
+        try:
+            qrels.setdefault(query, {})[document] = int(score)
+        except ValueError:
+            faults.append(Fault(where, f"score '{score}' is not a whole number"))
     if not qrels and not faults:
         faults.append(Fault(str(file), "has no judgements"))
     folder.faults += _shortened(faults, file)
