@@ -34,9 +34,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except OSError as error:
+    except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+        if not isinstance(error, OSError):  # Ctrl-C
+            raise
         raise StorageError(
             f"{path}: cannot be written: {error.strerror or error}\n"
             "  what stood there before is unchanged; make room or choose another folder, "

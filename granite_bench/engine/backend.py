@@ -1,9 +1,9 @@
 """
-Backends: what turns a list of texts into vectors, with the prompt that mteb would use.
+The backend: what turns a list of texts into vectors, with the prompt that mteb would use.
 
-Two are enough. SentenceTransformersBackend drives the model itself, so the prompt, the maximum
-length and the tokenizer are known. WrapperBackend goes through the `encode` of any other mteb
-model (API clients, models with their own code), whose prompts only the wrapper knows.
+A backend drives the model itself, so that the prompt, the maximum length and the tokenizer are
+known and can be part of a vector's address. Models whose code prepares its own inputs (API
+clients, wrappers that read titles or subsets) have no backend: mteb's own search runs them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from datasets import Dataset
 from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models import EncoderProtocol
 from mteb.models.abs_encoder import get_prompt
 from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 from mteb.types import PromptType
-from torch.utils.data import DataLoader
 
 CHARACTERS_PER_TOKEN = 4
 """Where no tokenizer can be asked; only the size of batches depends on it, never a vector."""
@@ -37,14 +34,11 @@ class Instruction:
 
     Attributes:
         role: *query* or *document* where the task makes a difference, else None.
-        prompt: the text put before every input; empty for none, None where only the model's
-            own wrapper knows it.
-        scope: what a prompt that we cannot see may depend on (task and role); else empty.
+        prompt: the text put before every input; empty for none.
     """
 
     role: str | None
-    prompt: str | None
-    scope: str = ""
+    prompt: str
 
 
 class Backend(Protocol):
@@ -64,6 +58,9 @@ class Backend(Protocol):
 
     def encode(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.float32]:
         """One batch of texts to float32 (n_texts, dim), as the model returns them."""
+
+
+DIRECT_WRAPPERS = (SentenceTransformerEncoderWrapper, InstructSentenceTransformerModel)
 
 
 class SentenceTransformersBackend:
@@ -99,15 +96,16 @@ class SentenceTransformersBackend:
             )
             # These wrappers call encode for both roles, so the role changes nothing else.
             text = None if plain else self._wrapper.get_task_instruction(task, prompt_type)
-            return Instruction(None, text or self._default_prompt())
+            return Instruction(None, self._default_prompt() if text is None else text)
         role = prompt_type.value if prompt_type else None
         prompt = get_prompt(self._wrapper.model_prompts, task, prompt_type)
-        if prompt is None:
-            # What encode_query and encode_document fall back to.
-            prompt = self._model.prompts.get(role) if role else None
-        if prompt is None:
-            prompt = self._default_prompt() if role is None else ""
-        return Instruction(role, prompt)
+        if prompt is None and role is not None:
+            # What encode_query and encode_document of sentence-transformers fall back to.
+            names = ("query",) if role == "query" else ("document", "passage", "corpus")
+            prompt = next(
+                (self._model.prompts[name] for name in names if name in self._model.prompts), None
+            )
+        return Instruction(role, self._default_prompt() if prompt is None else prompt)
 
     def _default_prompt(self) -> str:
         name = self._model.default_prompt_name
@@ -139,57 +137,10 @@ class SentenceTransformersBackend:
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
 
-class WrapperBackend:
-    """
-    Any mteb model with an `encode`, batch by batch through mteb's own protocol.
-
-    The wrapper decides on prompts by task, so vectors are shared only within a task and role.
-    """
-
-    name = "mteb"
-    attention: str | None = None
-
-    def __init__(self, wrapper: EncoderProtocol) -> None:
-        self._wrapper = wrapper
-        meta = wrapper.mteb_model_meta
-        self.max_length: int | None = int(meta.max_tokens) if meta.max_tokens else None
-        self.dtype = "float32"
-        self.device = str(getattr(wrapper, "device", None) or "unknown")
-        self._tasks: dict[str, tuple[TaskMetadata, PromptType | None]] = {}
-
-    def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
-        """An instruction that names the task, since the prompt itself cannot be seen."""
-        role = prompt_type.value if prompt_type else None
-        scope = f"{task.name}/{role}"
-        self._tasks[scope] = (task, prompt_type)
-        return Instruction(role, None, scope)
-
-    def count_tokens(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.int32]:
-        """An estimate from the number of characters; int32 (n_texts,)."""
-        return _estimated_tokens(texts)
-
-    def encode(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.float32]:
-        """One batch of texts to float32 (n_texts, dim), as the wrapper returns them."""
-        task, prompt_type = self._tasks[instruction.scope]
-        vectors = self._wrapper.encode(
-            DataLoader(Dataset.from_dict({"text": list(texts)}), batch_size=len(texts)),
-            task_metadata=task,
-            hf_split="test",
-            hf_subset="default",
-            prompt_type=prompt_type,
-            batch_size=len(texts),
-            show_progress_bar=False,
-        )
-        return torch.as_tensor(vectors).float().cpu().numpy()
-
-
-def backend_for(model: EncoderProtocol) -> Backend:
-    """The backend that suits a model that mteb loaded."""
-    direct = SentenceTransformerEncoderWrapper | InstructSentenceTransformerModel
+def has_backend(model: object) -> bool:
+    """Whether SentenceTransformersBackend may drive this model instead of mteb's wrapper."""
     # The exact classes: a subclass may prepare its inputs in its own way.
-    if isinstance(model, direct) and type(model) in get_args(direct):
-        return SentenceTransformersBackend(model)
-    return WrapperBackend(model)
+    return type(model) in DIRECT_WRAPPERS
 
 
 def loaded_from(meta: Any) -> str:

@@ -200,7 +200,6 @@ class Encoder:
                     "max_length": self.backend.max_length,
                     "prompt": instruction.prompt,
                     "role": instruction.role,
-                    "scope": instruction.scope,
                     "document_template": DOCUMENT_TEMPLATE,
                 },
             )

@@ -24,7 +24,12 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import EncoderProtocol, ModelMeta, SearchEncoderWrapper, SearchProtocol
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction, backend_for, loaded_from
+from granite_bench.engine.backend import (
+    Instruction,
+    SentenceTransformersBackend,
+    has_backend,
+    loaded_from,
+)
 from granite_bench.engine.encoder import Encoder, EncodingCost
 from granite_bench.engine.search import Run, rank_candidates, search_exact
 from granite_bench.engine.texts import document_texts, query_texts
@@ -47,7 +52,7 @@ class Observation:
         index_seconds: until the corpus was ready (encoding included).
         search_seconds: queries to run (encoding of the queries included).
         query_seconds: one query at a time, encode and search; empty where not measured.
-        prompts: role -> the prompt in force; None where only the model's wrapper knows it.
+        prompts: role -> the prompt in force; empty where the model searches by itself.
     """
 
     split: str
@@ -60,7 +65,7 @@ class Observation:
     index_seconds: float = 0.0
     search_seconds: float = 0.0
     query_seconds: list[float] = field(default_factory=list)
-    prompts: dict[str, str | None] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)
 
 
 class Retriever(Protocol):
@@ -285,13 +290,13 @@ def retriever_for(
     meta: ModelMeta = model.mteb_model_meta
     if isinstance(model, SearchProtocol):
         return ObservedSearch(model, meta)
-    if meta.model_type != ["dense"]:
-        # Sparse and multi-vector embeddings have no place in the dense store; mteb's search
-        # gives their scores.
+    if not has_backend(model):
+        # Sparse and multi-vector embeddings have no place in the dense store, and wrappers with
+        # code of their own may want titles, splits or subsets: mteb's search gives their scores.
         return ObservedSearch(SearchEncoderWrapper(model), meta)
     identity = {"model": meta.name, "revision": meta.revision, "loaded": loaded_from(meta)}
-    encoder = Encoder(backend_for(model), identity, **encoder_options)
-    return DenseRetriever(model, encoder=encoder)
+    backend = SentenceTransformersBackend(model)
+    return DenseRetriever(model, encoder=Encoder(backend, identity, **encoder_options))
 
 
 @contextlib.contextmanager

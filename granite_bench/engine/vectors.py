@@ -12,6 +12,7 @@ impossible because everything that changes a vector is part of its address.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -160,7 +161,8 @@ class VectorStore:
         logger.warning("vector shard %s is broken (%s); its texts are encoded again", shard, reason)
         self.repaired_shards.append(shard.name)
         self._rows = {key: place for key, place in self._rows.items() if place[0] != shard}
-        shard.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a store that may only be read
+            shard.unlink(missing_ok=True)
 
 
 def default_folder() -> Path:

