@@ -374,7 +374,7 @@ def test_encode_gives_the_models_vectors_in_the_order_of_the_texts(
     )
     assert vectors.tobytes() == np.array([ByHash()[text] for text in texts]).tobytes()
     [seen] = retriever.observations
-    assert seen.prompts == {"text": None}
+    assert seen.prompts == {"text": ""}
     assert (seen.n_docs, seen.docs.n_texts, seen.docs.n_encoded) == (5, 5, 4)
 
 
