@@ -92,7 +92,8 @@ def encode(
 ) -> tuple[npt.NDArray[np.float32], EncodingCost]:
     """The vectors and what they cost."""
     cost = EncodingCost()
-    return encoder.encode(texts, instruction, cost, label="texts"), cost
+    vectors, rows = encoder.encode(texts, instruction, cost, label="texts")
+    return vectors[rows], cost
 
 
 def shards_below(folder: Path) -> list[Path]:
@@ -131,7 +132,7 @@ def test_equal_texts_are_encoded_once(tmp_path: Path, stored: bool) -> None:
 def test_different_texts_come_once_with_the_place_of_each_text(tmp_path: Path) -> None:
     """In the order of first occurrence: "a b" is the second different text, "f" the fourth."""
     encoder, cost = encoder_over(FakeBackend(), tmp_path), EncodingCost()
-    vectors, rows = encoder.encode_different(TEXTS, PLAIN, cost, label="texts")
+    vectors, rows = encoder.encode(TEXTS, PLAIN, cost, label="texts")
     assert vectors[:, 1:].tolist() == [vector_of(text, 0)[1:].tolist() for text in UNIQUE]
     assert rows.tolist() == [0, 1, 2, 3, 1, 4, 5, 3]
 

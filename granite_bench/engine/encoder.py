@@ -75,9 +75,9 @@ class Encoder:
 
     def encode(
         self, texts: Sequence[str], instruction: Instruction, cost: EncodingCost, *, label: str
-    ) -> npt.NDArray[np.float32]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
         """
-        The vectors of *texts*, in their order.
+        The vectors of the different texts among *texts*.
 
         Args:
             texts: any number of strings; equal ones are encoded once.
@@ -86,24 +86,13 @@ class Encoder:
             label: what the progress bar calls the texts.
 
         Returns:
-            float32 (n_texts, dim), as the model returns them (not normalised here).
+            (vectors, rows): float32 (n_different, dim), in the order of first occurrence and as
+            the model returns them (not normalised here), and (n_texts,): the vector of texts[i]
+            is vectors[rows[i]].
 
         Raises:
             NonFiniteVectors: with the positions in *texts* of the bad ones; shards finished
                 before are kept, the one with bad vectors is not written.
-        """
-        vectors, rows = self.encode_different(texts, instruction, cost, label=label)
-        return vectors[rows]
-
-    def encode_different(
-        self, texts: Sequence[str], instruction: Instruction, cost: EncodingCost, *, label: str
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-        """
-        The vectors of the different texts among *texts*; arguments and errors as for encode.
-
-        Returns:
-            (vectors, rows): float32 (n_different, dim), in the order of first occurrence, and
-            (n_texts,): the vector of texts[i] is vectors[rows[i]].
         """
         position_of: dict[str, int] = {}
         rows = np.array(

@@ -200,11 +200,11 @@ class DenseRetriever:
         kind: str,
         ids: Sequence[str],
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-        """Encoder.encode_different, its errors naming the document or query."""
+        """Encoder.encode, its errors naming the document or query."""
         plural = {"document": "documents", "query": "queries", "text": "texts"}[kind]
         try:
             cost = cost or EncodingCost()
-            return self.encoder.encode_different(texts, instruction, cost, label=plural)
+            return self.encoder.encode(texts, instruction, cost, label=plural)
         except NonFiniteVectors as error:
             raise TaskError(
                 f"{len(error.rows)} of {error.n_texts} {kind} embeddings contain NaN or infinity "
