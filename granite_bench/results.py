@@ -14,6 +14,7 @@ The layout is mteb's ResultCache, with our records in a folder beside each resul
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,11 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.results_index import ResultIndex, default_index
 
 RECORD_VERSION = 1
 RECORDS = "records"
 _RUN_KEYS = {"date", "evaluations", "hardware", "packages", "settings", "speed_protocol"}
 EXPERIMENTS = "experiments"
+META_NAME = "model_meta.json"
+
+_META_KEYS = (
+    "name", "revision", "experiment_kwargs", "n_parameters", "n_embedding_parameters",
+    "n_active_parameters_override", "embed_dim", "max_tokens",
+)  # fmt: skip
 
 
 def results_root(folder: Path) -> Path:
@@ -46,12 +54,13 @@ class Result:
     Attributes:
         model: the model's name; a variant has its settings behind it in parentheses.
         settings: what makes a variant, such as max_length; empty for the model itself.
-        revision: the model's.
+        revision: the folder's name; *external* for scores that others reported.
         task: mteb's name of the task.
         dataset_revision, mteb_version: as mteb wrote them.
         scores: split -> subset -> metric -> value, a fraction for most metrics.
         date: seconds since 1970 when mteb finished; 0 where the file has none.
         path: the JSON file.
+        meta: what model_meta.json says of the model (parameters, dimension, maximum length).
     """
 
     model: str
@@ -63,6 +72,7 @@ class Result:
     date: float
     path: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def record(self) -> Mapping[str, Any]:
@@ -116,31 +126,37 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_results(folder: Path, tasks: Collection[str] | None = None) -> list[Result]:
+def read_results(
+    folder: Path, tasks: Collection[str] | None = None, *, index: ResultIndex | None = None
+) -> list[Result]:
     """
-    Every result below *folder*, sorted by path.
+    Every result below *folder*, sorted by path; only the files of *tasks* are opened.
 
     Args:
         folder: a results folder, or the folder above one that is called results.
         tasks: read these tasks only; None reads all.
+        index: where contents are kept between calls; the default one when None.
 
     Raises:
         BadInput: there is no such folder, or files are broken (all of them named).
     """
     root = results_root(folder)
     if not root.is_dir():
-        raise BadInput(
-            Fault(
-                str(root), "no such results folder", "granite-bench run writes one; see --results"
-            )
-        )
-    results: list[Result] = []
+        hint = "granite-bench run writes one; see --results"
+        raise BadInput(Fault(str(root), "no such results folder", hint))
+    paths = list(_result_paths(root, tasks))
+    folders = dict.fromkeys(path.parent for path in paths)
+    metas = [path for each in folders if (path := each / META_NAME).is_file()]
     faults: list[Fault] = []
-    for path in _result_paths(root, tasks):
-        try:
-            results.append(_read_result(path))
-        except BadInput as error:
-            faults += error.faults
+    meta_of: dict[Path, Mapping[str, Any]] = {}
+    results: list[Result] = []
+    for path, content in (index or default_index()).contents([*metas, *paths], _content):
+        if "faults" in content:
+            faults += [Fault(*fault) for fault in content["faults"]]
+        elif path.name == META_NAME:
+            meta_of[path.parent] = content
+        else:
+            results.append(_result(path, content, meta_of.get(path.parent, {})))
     if faults:
         raise BadInput(faults)
     return results
@@ -152,59 +168,98 @@ def _result_paths(root: Path, tasks: Collection[str] | None) -> Iterator[Path]:
         variants = sorted((revision / EXPERIMENTS).glob("*"))
         for folder in (revision, *variants):
             if tasks is None:
-                yield from sorted(
-                    path for path in folder.glob("*.json") if path.name != "model_meta.json"
-                )
+                yield from sorted(path for path in folder.glob("*.json") if path.name != META_NAME)
             else:
                 yield from (
                     path for task in sorted(tasks) if (path := folder / f"{task}.json").is_file()
                 )
 
 
-def _read_result(path: Path) -> Result:
-    content = _read_json(path)
-    try:
-        scores = {
-            split: {entry["hf_subset"]: entry for entry in entries}
-            for split, entries in content["scores"].items()
-        }
-        task = content["task_name"]
-    except (KeyError, TypeError, AttributeError):
-        raise BadInput(
-            Fault(
-                str(path),
-                "is no mteb result: 'task_name' and 'scores' by split are expected",
-                "results of mteb before 1.11 have another form; mteb can convert them",
-            )
-        ) from None
+def _result(path: Path, content: Mapping[str, Any], meta: Mapping[str, Any]) -> Result:
     in_variant = path.parent.parent.name == EXPERIMENTS
     revision_folder = path.parent.parent.parent if in_variant else path.parent
-    meta = _read_meta(path.parent)
     name = meta.get("name") or revision_folder.parent.name.replace("__", "/")
+    settings = meta.get("experiment_kwargs") or {}
     if in_variant:
-        name += f" ({_variant(meta.get('experiment_kwargs'), path.parent.name)})"
+        name += f" ({_variant(settings, path.parent.name)})"
     return Result(
         model=name,
-        revision=meta.get("revision") or revision_folder.name,
-        task=task,
-        dataset_revision=content.get("dataset_revision") or "",
-        mteb_version=content.get("mteb_version"),
-        scores=scores,
-        date=content.get("date") or 0.0,
+        revision=revision_folder.name,
+        task=content["task"],
+        dataset_revision=content["dataset_revision"],
+        mteb_version=content["mteb_version"],
+        scores=content["scores"],
+        date=content["date"],
         path=path,
-        settings=meta.get("experiment_kwargs") or {} if in_variant else {},
+        settings=settings if in_variant else {},
+        meta=meta,
     )
 
 
-def _variant(settings: Mapping[str, Any] | None, folder: str) -> str:
+def _variant(settings: Mapping[str, Any], folder: str) -> str:
     if not settings:
         return folder
     return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
 
 
-def _read_meta(folder: Path) -> dict[str, Any]:
-    path = folder / "model_meta.json"
-    return _read_json(path) if path.exists() else {}
+def _content(path: Path) -> dict[str, Any]:
+    """What the index keeps of a file; of a broken one, what is wrong with it."""
+    try:
+        content = _read_json(path)
+        if path.name == META_NAME:
+            return {key: content.get(key) for key in _META_KEYS}
+        return _scores(path, content)
+    except BadInput as error:
+        return {"faults": [[f.where, f.what, f.hint] for f in error.faults]}
+
+
+def _scores(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    if "scores" not in content and "mteb_dataset_name" in content:
+        content = _converted(path)
+    try:
+        scores = {
+            split: {entry["hf_subset"]: _numbers(entry) for entry in entries}
+            for split, entries in content["scores"].items()
+        }
+        task = content["task_name"]
+    except (KeyError, TypeError, AttributeError):
+        what = "is no mteb result: 'task_name' and 'scores' by split are expected"
+        raise BadInput(Fault(str(path), what, "move it out of the results folder")) from None
+    date = content.get("date")
+    return {
+        "task": task,
+        "dataset_revision": content.get("dataset_revision") or "",
+        "mteb_version": content.get("mteb_version"),
+        "scores": scores,
+        "date": date if isinstance(date, int | float) else 0.0,
+    }
+
+
+def _converted(path: Path) -> Mapping[str, Any]:
+    """A result in the form that mteb had before 1.11, as mteb itself converts it."""
+    from mteb.results import TaskResult
+
+    try:
+        content: dict[str, Any] = TaskResult.from_disk(path).to_dict()
+    except Exception as error:  # noqa: BLE001 (mteb's converter raises whatever it meets)
+        what = f"mteb cannot convert this old result: {type(error).__name__}: {error}"
+        raise BadInput(Fault(str(path), what, "move it out of the results folder")) from None
+    return {**content, "date": None}
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    """
+    An entry's scores, without mteb's nAUC; NaN as None, since JSON has no other word for it.
+
+    mteb 1 nested the scores of pair classification: {"max": {"ap": ...}} is max_ap.
+    """
+    flat: dict[str, float | None] = {}
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}_{name}": each for name, each in _numbers(value).items()}
+        elif isinstance(value, int | float) and not key.startswith("nauc_"):
+            flat[key] = float(value) if math.isfinite(value) else None
+    return flat
 
 
 def _read_json(path: Path) -> dict[str, Any]:

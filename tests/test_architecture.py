@@ -29,7 +29,7 @@ FLOORS = [
     {"per_query"},
     {"store"},
     {"results"},
-    {"suite", "mirror", "provenance"},
+    {"suite", "mirror", "provenance", "results_index"},
     {"files"},
     {"errors"},
 ]
