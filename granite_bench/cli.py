@@ -14,7 +14,7 @@ from granite_bench import __version__
 from granite_bench.console import print_rows
 from granite_bench.errors import BadInput, ExitCode, did_you_mean
 
-FORMATS = ("terminal", "md", "csv")
+FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 
 _EXIT_CODES = (
     "Exit codes: 0 fine, 2 bad input, 3 some task failed or is incomplete, 4 a bug of ours, "
@@ -50,22 +50,50 @@ def cli() -> None:
     """Evaluate and compare text embedding models, with numbers that can be audited."""
 
 
-_results_option = click.option(
-    "--results",
-    "results",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    default=(Path("results"),),
-    show_default="results",
-    help="A results folder; may be repeated.",
-)
-_model_filter = click.option(
-    "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
-)
-_panel_filter = click.option("--panel", help="Show the models of this panel (see panels).")
-_by_option = click.option(
-    "--by", default="task", show_default=True, help="Columns: task, or a grouping of the suite."
-)
+_table_options = [
+    click.option(
+        "--results",
+        "results",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        default=(Path("results"),),
+        show_default="results",
+        help="A results folder, or a clone of mteb's public results; may be repeated.",
+    ),
+    click.option(
+        "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
+    ),
+    click.option("--panel", help="Show the models of this panel (see panels)."),
+    click.option(
+        "--by",
+        default="task",
+        show_default=True,
+        help="Columns: task, or a grouping of the suite such as language, type or length.",
+    ),
+    click.option(
+        "--partial", is_flag=True, help="Average incomplete rows too, marked with * everywhere."
+    ),
+    click.option(
+        "--common", is_flag=True, help="Only the tasks that every model with results has."
+    ),
+    click.option(
+        "--own-first",
+        is_flag=True,
+        help="Results of the first folder win, even if less complete.",
+    ),
+    click.option(
+        "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
+    ),
+]
+
+
+def _for_tables(command: Any) -> Any:
+    """The options that choose and shape a table."""
+    for option in reversed(_table_options):
+        command = option(command)
+    return command
+
+
 _mirror_option = click.option(
     "--mirror",
     type=click.Path(path_type=Path),
@@ -161,13 +189,10 @@ def run(
     "  granite-bench table miracl --by language --format md"
 )
 @click.argument("suite")
-@_results_option
-@_model_filter
-@_panel_filter
-@_by_option
+@_for_tables
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def table(suite: str, form: str, **options: Any) -> None:
-    """Print the table of SUITE: models by tasks, averages, speed."""
+    """Print the table of SUITE, or of an overview: models by tasks, averages, speed."""
     from granite_bench.report.layout import lay_out
 
     made = _make_table(suite, **options)
@@ -178,19 +203,21 @@ def table(suite: str, form: str, **options: Any) -> None:
         from granite_bench.report.text import print_page
 
         # A pipe has no width; 80 columns would fold a table that a file has room for.
-        print_page(page, made.suite.title, Console(width=None if sys.stdout.isatty() else 240))
-    else:
-        from granite_bench.report.text import as_csv, as_markdown
+        print_page(page, Console(width=None if sys.stdout.isatty() else 240))
+    elif form == "html":
+        from granite_bench.report.html import suite_page
 
-        click.echo((as_markdown if form == "md" else as_csv)(page), nl=False)
+        click.echo(suite_page(made), nl=False)
+    else:
+        from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
+
+        write = {"md": as_markdown, "latex": as_latex, "csv": as_csv, "json": as_json}[form]
+        click.echo(write(page), nl=False)
 
 
 @cli.command(epilog="\b\nExample:\n  granite-bench report quickstart")
 @click.argument("suite")
-@_results_option
-@_model_filter
-@_panel_filter
-@_by_option
+@_for_tables
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file.  [default: reports/SUITE.html]"
 )
@@ -355,13 +382,20 @@ def fetch(
 
 
 def _make_table(
-    suite: str, *, results: Sequence[Path], models: Sequence[str], panel: str | None, by: str
+    name: str, *, results: Sequence[Path], models: Sequence[str], panel: str | None, **options: Any
 ) -> Any:
-    from granite_bench.suite import load_panel, load_suite
-    from granite_bench.table import make_table
+    from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
+    from granite_bench.table import Options, make_overview, make_table
 
     shown = [*models, *(load_panel(panel).models if panel else ())]
-    return make_table(load_suite(suite), results, models=shown or None, by=by, source=suite)
+    if is_overview(name):
+        if options["by"] != "task" or options["common"]:
+            raise click.UsageError("an overview has its suites as columns; leave --by and --common")
+        chosen = Options(models=shown or None, **{**options, "facts": True})
+        return make_overview(load_overview(name), results, chosen)
+    return make_table(
+        load_suite(name), results, Options(models=shown or None, **options), source=name
+    )
 
 
 def _print_plan(plan: Any) -> None:

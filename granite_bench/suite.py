@@ -149,6 +149,16 @@ class Panel(_Strict):
     models: tuple[str, ...] = Field(min_length=1)
 
 
+class Overview(_Strict):
+    """Suites side by side: a table whose columns are the averages of suites."""
+
+    version: StrictInt
+    name: str
+    title: str
+    description: str
+    suites: tuple[str, ...] = Field(min_length=1)
+
+
 @cache
 def suites_folder() -> Path:
     """The folder of the suites that come with the package (in the wheel, or in a checkout)."""
@@ -188,6 +198,44 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
     if faults or suite is None:
         raise BadInput(faults)
     return suite
+
+
+def overview_names() -> list[str]:
+    """Names of the overviews that come with the package, sorted."""
+    return sorted(path.stem for path in (suites_folder() / "overviews").glob("*.yaml"))
+
+
+def is_overview(name: str) -> bool:
+    """Whether a name, or the content of a YAML file, is of an overview and not of a suite."""
+    if not name.endswith((".yaml", ".yml")):
+        return name in overview_names()
+    try:
+        raw, _ = _read_yaml(Path(name))
+    except BadInput:
+        return False
+    return "suites" in raw
+
+
+def load_overview(name: str) -> Overview:
+    """
+    Read an overview by name, or from a path that ends in .yaml or .yml.
+
+    Raises:
+        BadInput: no such overview, or a file with faults (all of them named).
+    """
+    path = _find(name, suites_folder() / "overviews", overview_names(), "overview")
+    raw, faults = _read_yaml(path)
+    overview, more = _validate(Overview, raw, path)
+    faults += more
+    if overview is not None:
+        faults += [
+            Fault(f"{path}: suites[{position}]", f"unknown suite '{each}'")
+            for position, each in enumerate(overview.suites)
+            if each not in suite_names()
+        ]
+    if faults or overview is None:
+        raise BadInput(faults)
+    return overview
 
 
 def load_panel(name: str) -> Panel:

@@ -1,9 +1,8 @@
 """
-Results -> a table of models by tasks, with nothing averaged over holes.
+Results -> a table of models by tasks, by groups or by suites, with nothing averaged over holes.
 
-A task's score is mteb's: the mean of its metric over all splits and subsets. A row has an
-average and a rank only when every task of the suite is complete. Reads results alone: no mteb,
-no torch.
+A row has an average and a rank only when every task of the suite is complete, unless it is asked
+for otherwise, and then the table says so. Reads results alone: no mteb, no torch.
 """
 
 from __future__ import annotations
@@ -15,64 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.results import Result, read_results
-from granite_bench.suite import Suite, SuiteTask
-
-
-@dataclass(frozen=True)
-class Cell:
-    """
-    One model's score on one task or group.
-
-    Attributes:
-        value: the mean of what is there, a fraction; None when nothing is there.
-        n_there, n_expected: evaluations (split and subset).
-        missing: the names of the evaluations that are not there.
-        sources: the results that the value comes from.
-    """
-
-    value: float | None
-    n_there: int
-    n_expected: int
-    missing: Sequence[str] = ()
-    sources: Sequence[Result] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every evaluation is there."""
-        return self.n_there == self.n_expected
-
-
-@dataclass(frozen=True)
-class Speed:
-    """
-    What a model's runs of the suite's tasks took, on one device, under one protocol.
-
-    Attributes:
-        device: what the figures were measured on, for the column's head.
-        protocol: how (see run_record.SPEED_PROTOCOL).
-        docs_per_second: over the documents encoded, or indexed; None where nothing was.
-        query_p50_ms, query_p95_ms: one query's text to its ranking; None where not measured.
-    """
-
-    device: str
-    protocol: str
-    docs_per_second: float | None
-    query_p50_ms: float | None
-    query_p95_ms: float | None
+from granite_bench.model_facts import ModelFacts, facts_of
+from granite_bench.results import read_results
+from granite_bench.scores import Cell, group_cells, suite_average, task_cell
+from granite_bench.selection import Selection, select
+from granite_bench.speed_columns import Speed, speeds_of
+from granite_bench.suite import Overview, Suite, SuiteTask, load_suite
 
 
 @dataclass
 class Row:
     """
-    One model (and revision, and variant).
+    One model (and variant).
 
     Attributes:
+        revision: the one that most of its results are of; empty without results.
         cells: column -> cell.
         settings: what makes a variant of the model, such as max_length.
-        n_complete: tasks of the suite that are complete.
-        average: by the suite's rule, a fraction; None unless every task is complete.
-        rank: 1 is best, equal averages share it; None without an average.
+        n_complete: tasks of the suite (or suites of the overview) that are complete.
+        average: by the suite's rule, a fraction; None unless every task is complete, or the
+            table is partial.
+        rank: 1 is best, equal averages share it; None for incomplete rows.
+        other_revisions: task -> revision, for results that are not of *revision*.
+        reasons: task -> why this result, where there were several.
+        zero_shot: column or "" for all -> share of tasks that the model was not trained on.
     """
 
     model: str
@@ -84,31 +49,81 @@ class Row:
     average: float | None = None
     rank: int | None = None
     speeds: list[Speed] = field(default_factory=list)
-    other_revisions: Sequence[str] = ()
+    other_revisions: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    facts: ModelFacts = field(default_factory=ModelFacts)
+    zero_shot: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.n_complete == self.n_tasks
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    How a table is made.
+
+    Attributes:
+        models: rows to show, in any order; None shows every model with a result. A model
+            without results is shown as an empty row.
+        by: *task*, or a grouping of the suite such as *language*.
+        partial: incomplete rows have an average over what is there, marked, and no rank.
+        common: only the tasks that every shown model with results has completely.
+        own_first: results of the first folder win even when they are less complete.
+        facts: show parameters, dimension, maximum length and zero-shot share.
+    """
+
+    models: Sequence[str] | None = None
+    by: str = "task"
+    partial: bool = False
+    common: bool = False
+    own_first: bool = False
+    facts: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
     """
-    A suite's table.
+    A suite's table, or an overview of suites.
 
     Attributes:
-        columns: column -> what it shows (the metric, for a task).
+        suite: what was measured; of an overview, its columns stand as tasks.
         source: the suite's name or file, as it was asked for.
-        by: *task*, or the name of one of the suite's groupings.
+        options: how it was made.
+        columns: column -> what it shows (the metric, for a task).
         rows: best average first, then incomplete rows by name.
+        n_tasks_of_suite: before the table was narrowed to common tasks.
     """
 
     suite: Suite
     source: str
-    by: str
+    options: Options
     columns: Mapping[str, str]
     rows: Sequence[Row]
+    n_tasks_of_suite: int
 
-    def best(self, column: str) -> float | None:
-        """The highest value among complete cells of a column."""
-        values = [row.cells[column].value for row in self.rows if row.cells[column].complete]
-        return max((value for value in values if value is not None), default=None)
+    @property
+    def by(self) -> str:
+        """What the columns are."""
+        return self.options.by
+
+    def best(self, column: str, place: int = 0) -> float | None:
+        """
+        The highest value of a column (place 0), the second (1), by printed value.
+
+        Incomplete rows are left out unless the table is partial.
+        """
+        values = {
+            round(cell.value, 4)
+            for row in self.rows
+            if (row.complete or self.options.partial)
+            and (cell := row.cells[column]).complete
+            and cell.value is not None
+        }
+        ordered = sorted(values, reverse=True)
+        return ordered[place] if len(ordered) > place else None
 
     @property
     def devices(self) -> list[tuple[str, str]]:
@@ -117,253 +132,210 @@ class Table:
 
 
 def make_table(
-    suite: Suite,
-    folders: Iterable[Path],
-    *,
-    models: Sequence[str] | None = None,
-    by: str = "task",
-    source: str | None = None,
+    suite: Suite, folders: Iterable[Path], options: Options | None = None, *, source: str = ""
 ) -> Table:
     """
     The table of *suite* from the results in *folders*.
 
     Args:
-        suite: what the columns are.
-        folders: results folders; the first one that has a model's task wins.
-        models: rows to show, in any order; None shows every model with a result. A model
-            without results is shown as an empty row.
-        by: *task*, or a grouping of the suite such as *language*.
-        source: where the suite was read from; its name when None.
+        folders: results folders; selection.RULE says which result counts where several do.
+        source: where the suite was read from; its name when empty.
 
     Raises:
         BadInput: no such grouping, or broken results (all of them named).
     """
+    options = options or Options()
     known = ["task", *(grouping.by for grouping in suite.groups)]
-    if by not in known:
-        hint = did_you_mean(by, known) or f"{suite.name} has: {', '.join(known)}"
-        raise BadInput(Fault("--by", f"suite {suite.name} has no '{by}'", hint))
-    names = {name for task in suite.tasks for name in (task.name, *task.parts)}
-    found: dict[str, dict[str, dict[str, Result]]] = {}
-    for folder in folders:
-        for result in read_results(folder, names):
-            by_task = found.setdefault(result.model, {}).setdefault(result.revision, {})
-            by_task.setdefault(result.task, result)
-    _check_records(found.values())
-    shown = list(found) if models is None else [name for name in found if _wanted(name, models)]
-    rows = [_row(suite, by, model, found[model]) for model in shown]
-    absent = (
-        [] if models is None else [m for m in models if not any(_wanted(n, [m]) for n in shown)]
-    )
-    rows += [_row(suite, by, model, {"": {}}) for model in absent]
-    _rank(rows)
-    rows.sort(key=lambda row: (row.average is None, -(row.average or 0.0), row.model.lower()))
+    if options.by not in known:
+        hint = did_you_mean(options.by, known) or f"{suite.name} has: {', '.join(known)}"
+        raise BadInput(Fault("--by", f"suite {suite.name} has no '{options.by}'", hint))
+    by_folder = [read_results(folder, _task_names(suite)) for folder in folders]
+    n_tasks = len(suite.tasks)
+    selections = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
+    _check_records(selections.values())
+    if options.common:
+        suite = _common_part(suite, selections)
+    rows = [_row(suite, options, model, chosen) for model, chosen in selections.items()]
     columns = {column: "" for row in rows for column in row.cells}
-    if by == "task":
+    if options.by == "task":
         columns = {task.name: task.metric for task in suite.tasks}
-    return Table(suite, source or suite.name, by, columns, rows)
+    return Table(suite, source or suite.name, options, columns, _ordered(rows), n_tasks)
 
 
-def _check_records(found: Iterable[Mapping[str, Mapping[str, Result]]]) -> None:
+def make_overview(
+    overview: Overview, folders: Iterable[Path], options: Options | None = None
+) -> Table:
+    """
+    One column per suite of *overview*: the suite's average, where it is complete.
+
+    Raises:
+        BadInput: broken results (all of them named).
+    """
+    options = options or Options()
+    suites = [load_suite(name) for name in overview.suites]
+    names = {name for suite in suites for name in _task_names(suite)}
+    by_folder = [read_results(folder, names) for folder in folders]
+    tables: dict[str, dict[str, Row]] = {}
+    selections: dict[str, Selection] = {}
+    for suite in suites:
+        chosen = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
+        _check_records(chosen.values())
+        selections |= {model: each for model, each in chosen.items() if each.results}
+        tables[suite.title] = {
+            model: _row(suite, options, model, each) for model, each in chosen.items()
+        }
+    models = list(dict.fromkeys(model for rows in tables.values() for model in rows))
+    rows = [
+        _overview_row(model, tables, selections.get(model), options, suites) for model in models
+    ]
+    as_suite = Suite(
+        version=1,
+        name=overview.name,
+        title=overview.title,
+        description=overview.description,
+        tasks=tuple(SuiteTask(name=suite.title, metric="mean") for suite in suites),
+    )
+    columns = {suite.title: f"mean of {len(suite.tasks)}" for suite in suites}
+    return Table(as_suite, overview.name, options, columns, _ordered(rows), len(suites))
+
+
+def _task_names(suite: Suite) -> set[str]:
+    return {name for task in suite.tasks for name in (task.name, *task.parts)}
+
+
+def _shown(
+    selections: Mapping[str, Selection], models: Sequence[str] | None
+) -> dict[str, Selection]:
+    """The rows asked for; a plain name brings its variants along, one without results is empty."""
+    if models is None:
+        return dict(selections)
+    shown = {
+        name: selection
+        for name, selection in selections.items()
+        if any(name == model or name.startswith(f"{model} (") for model in models)
+    }
+    absent = [
+        model
+        for model in models
+        if not any(name == model or name.startswith(f"{model} (") for name in shown)
+    ]
+    return shown | {model: Selection({}, {}, "") for model in absent}
+
+
+def _check_records(selections: Iterable[Selection]) -> None:
     """Every broken or newer record is named, not just the first."""
     faults: list[Fault] = []
-    for result in (
-        r for revisions in found for tasks in revisions.values() for r in tasks.values()
-    ):
-        try:
-            _ = result.record
-        except BadInput as error:
-            faults += error.faults
+    for selection in selections:
+        for result in selection.results.values():
+            try:
+                _ = result.record
+            except BadInput as error:
+                faults += error.faults
     if faults:
         raise BadInput(faults)
 
 
-def _wanted(name: str, models: Sequence[str]) -> bool:
-    """A model asked for by its plain name brings its variants along."""
-    return any(name == model or name.startswith(f"{model} (") for model in models)
+def _common_part(suite: Suite, selections: Mapping[str, Selection]) -> Suite:
+    """The suite with the tasks that every model with results has completely."""
+    with_results = [chosen.results for chosen in selections.values() if chosen.results]
+    tasks = tuple(
+        task
+        for task in suite.tasks
+        if all(task_cell(task, results).complete for results in with_results)
+    )
+    if not tasks or not with_results:
+        what = "no task is complete for every model"
+        raise BadInput(Fault("--common", what, "show fewer models with --model or --panel"))
+    return suite.model_copy(update={"tasks": tasks})
 
 
-def _row(suite: Suite, by: str, model: str, revisions: Mapping[str, Mapping[str, Result]]) -> Row:
-    """The most complete revision, the newest among equals."""
-    candidates = {
-        revision: {task.name: _task_cell(task, results) for task in suite.tasks}
-        for revision, results in revisions.items()
-    }
-
-    def completeness(revision: str) -> tuple[int, int, float, str]:
-        cells = candidates[revision].values()
-        newest = max((result.date for result in revisions[revision].values()), default=0.0)
-        return (
-            sum(cell.complete for cell in cells),
-            sum(cell.n_there for cell in cells),
-            newest,
-            revision,
-        )
-
-    chosen = max(candidates, key=completeness)
-    tasks = candidates[chosen]
-    shown = tasks if by == "task" else _group_cells(suite, by, revisions[chosen])
+def _row(suite: Suite, options: Options, model: str, selection: Selection) -> Row:
+    results = selection.results
+    tasks = {task.name: task_cell(task, results) for task in suite.tasks}
+    shown = tasks if options.by == "task" else group_cells(suite, options.by, results)
     n_complete = sum(cell.complete for cell in tasks.values())
-    average = None
-    if n_complete == len(tasks):
-        average = _average(suite, tasks, revisions[chosen])
-    used = list({id(r): r for cell in tasks.values() for r in cell.sources}.values())
-    return Row(
+    used = list({r.path: r for cell in tasks.values() for r in cell.sources}.values())
+    whole = n_complete == len(tasks)
+    row = Row(
         model=model,
-        revision=chosen,
+        revision=selection.revision,
         cells=dict(shown),
         n_complete=n_complete,
         n_tasks=len(tasks),
         settings=next((source.settings for source in used), {}),
-        average=average,
-        speeds=_speeds(used),
-        other_revisions=sorted(set(candidates) - {chosen}),
+        average=suite_average(suite, tasks, results) if whole or options.partial else None,
+        speeds=speeds_of(used),
+        other_revisions={
+            result.task: result.revision for result in used if result.revision != selection.revision
+        },
+        reasons=selection.reasons,
     )
+    if options.facts:
+        row.facts = _facts(model, row.settings, selection)
+        row.zero_shot = {"": row.facts.zero_shot_share(list(tasks))}
+    return row
 
 
-def _task_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
-    if task.name not in results and task.parts:
-        return _parts_cell(task, results)
-    return _mean_cell(_evaluations(task, task.name), results)
+def _facts(model: str, settings: Mapping[str, Any], selection: Selection) -> ModelFacts:
+    name = model.split(" (")[0] if settings else model
+    meta = next((result.meta for result in selection.results.values()), {})
+    return facts_of(name, meta)
 
 
-def _parts_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
-    """An aggregate without a result of its own: the mean over its parts' scores."""
-    parts = [_mean_cell(_evaluations(task, part), results) for part in task.parts]
-    whole = [part for part in parts if part.complete]
-    values = [part.value for part in whole if part.value is not None]
-    return Cell(
-        value=statistics.fmean(values) if values else None,
-        n_there=len(whole),
-        n_expected=len(parts),
-        missing=[n for n, part in zip(task.parts, parts, strict=True) if not part.complete],
-        sources=[source for part in whole for source in part.sources],
-    )
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    task: str
-    split: str
-    subset: str
-    metric: str
-
-    @property
-    def label(self) -> str:
-        place = "" if self.subset == "default" else f"[{self.subset}]"
-        return f"{self.task}{place} {self.split}"
-
-
-def _evaluations(task: SuiteTask, name: str) -> list[_Evaluation]:
-    return [
-        _Evaluation(name, split, subset, task.metric)
-        for split in task.splits
-        for subset in task.subsets
-    ]
-
-
-def _mean_cell(evaluations: Sequence[_Evaluation], results: Mapping[str, Result]) -> Cell:
-    values, missing = [], []
-    for wanted in evaluations:
-        result = results.get(wanted.task)
-        scores = result.scores.get(wanted.split, {}).get(wanted.subset, {}) if result else {}
-        value = next((scores[name] for name in _names_of(wanted.metric) if name in scores), None)
-        # A correlation may be negative; NaN compares as false and counts as missing.
-        if isinstance(value, int | float) and -1 <= value <= 1:
-            values.append(value)
-        else:
-            missing.append(wanted.label)
-    used = {wanted.task for wanted in evaluations} & set(results)
-    return Cell(
-        value=statistics.fmean(values) if values else None,
-        n_there=len(values),
-        n_expected=len(evaluations),
-        missing=missing,
-        sources=[results[task] for task in sorted(used)],
-    )
-
-
-def _names_of(metric: str) -> tuple[str, ...]:
-    """A metric's name, and what mteb 1 called it: its reranking results have one "map" alone."""
-    return (metric, "map") if metric.endswith("map_at_1000") else (metric,)
-
-
-def _group_cells(suite: Suite, by: str, results: Mapping[str, Result]) -> dict[str, Cell]:
-    """group -> the mean over its tasks, in the suite's order."""
-    source = next(grouping.source for grouping in suite.groups if grouping.by == by)
-    groups: dict[str, list[Cell]] = {}
-    for task in suite.tasks:
-        if source == "group":
-            if task.group is not None:
-                groups.setdefault(task.group, []).append(_task_cell(task, results))
+def _overview_row(
+    model: str,
+    tables: Mapping[str, Mapping[str, Row]],
+    selection: Selection | None,
+    options: Options,
+    suites: Sequence[Suite],
+) -> Row:
+    cells: dict[str, Cell] = {}
+    shares: dict[str, float | None] = {}
+    for suite in suites:
+        row = tables[suite.title].get(model)
+        if row is None:
+            cells[suite.title] = Cell(
+                None, 0, len(suite.tasks), [task.name for task in suite.tasks]
+            )
             continue
-        evaluations = _evaluations(task, task.name)
-        for label in dict.fromkeys(getattr(evaluation, source) for evaluation in evaluations):
-            part = [each for each in evaluations if getattr(each, source) == label]
-            groups.setdefault(label, []).append(_mean_cell(part, results))
-    return {group: _mean_of_cells(cells) for group, cells in groups.items()}
-
-
-def _mean_of_cells(cells: Sequence[Cell]) -> Cell:
-    values = [cell.value for cell in cells if cell.value is not None]
-    return Cell(
-        value=statistics.fmean(values) if values else None,
-        n_there=sum(cell.n_there for cell in cells),
-        n_expected=sum(cell.n_expected for cell in cells),
-        missing=[name for cell in cells for name in cell.missing],
-        sources=[source for cell in cells for source in cell.sources],
+        cells[suite.title] = Cell(
+            value=row.average,
+            n_there=row.n_complete,
+            n_expected=row.n_tasks,
+            missing=[name for name, cell in row.cells.items() if not cell.complete],
+            refused=[name for cell in row.cells.values() for name in cell.refused],
+            sources=[source for cell in row.cells.values() for source in cell.sources],
+        )
+        shares[suite.title] = row.zero_shot.get("")
+    values = [cell.value for cell in cells.values() if cell.value is not None]
+    n_complete = sum(cell.complete for cell in cells.values())
+    average = None
+    if values and (n_complete == len(cells) or options.partial):
+        average = statistics.fmean(values)
+    first = next((rows[model] for rows in tables.values() if model in rows), None)
+    return Row(
+        model=model,
+        revision=first.revision if first else "",
+        cells=cells,
+        n_complete=n_complete,
+        n_tasks=len(cells),
+        settings=first.settings if first else {},
+        average=average,
+        facts=_facts(model, first.settings if first else {}, selection or Selection({}, {}, "")),
+        zero_shot=shares,
     )
 
 
-def _average(
-    suite: Suite, tasks: Mapping[str, Cell], results: Mapping[str, Result]
-) -> float | None:
-    cells: Iterable[Cell] = tasks.values()
-    if suite.average == "groups":
-        cells = _group_cells(suite, suite.groups[0].by, results).values()
-    values = [cell.value for cell in cells if cell.value is not None]
-    return statistics.fmean(values) if values else None
-
-
-def _rank(rows: Sequence[Row]) -> None:
-    """1 + the number of rows that are better on the page (0.01 points), so that equals tie."""
-    averages = [round(row.average * 100, 2) for row in rows if row.average is not None]
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    """Ranked, best first. Rank is 1 + the number of complete rows that are better as printed."""
+    averages = [round((row.average or 0.0) * 100, 2) for row in rows if _ranks(row)]
     for row in rows:
-        if row.average is not None:
-            row.rank = 1 + sum(other > round(row.average * 100, 2) for other in averages)
-
-
-def _speeds(results: Iterable[Result]) -> list[Speed]:
-    """One Speed per device and protocol that the results' records name."""
-    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for result in results:
-        for run in result.record.get("runs", ()):
-            key = (device_label(run["hardware"]), run["speed_protocol"])
-            runs.setdefault(key, []).extend(run["evaluations"])
-    return [_speed(key, evaluations) for key, evaluations in sorted(runs.items())]
-
-
-def _speed(key: tuple[str, str], evaluations: Sequence[Mapping[str, Any]]) -> Speed:
-    n_docs, seconds, queries = 0, 0.0, []
-    for entry in evaluations:
-        if entry["docs"] is None:  # a model that searches by itself: indexing is its encoding
-            n_docs, seconds = n_docs + entry["n_docs"], seconds + entry["index_seconds"]
-        else:
-            n_docs += entry["docs"]["n_encoded"]
-            seconds += entry["docs"]["encode_seconds"]
-        queries += entry["query_seconds"]
-    percentiles = (
-        statistics.quantiles(queries, n=20, method="inclusive") if len(queries) > 1 else []
-    )
-    return Speed(
-        *key,
-        docs_per_second=n_docs / seconds if n_docs and seconds else None,
-        query_p50_ms=percentiles[9] * 1000 if percentiles else None,
-        query_p95_ms=percentiles[18] * 1000 if percentiles else None,
+        if _ranks(row):
+            row.rank = 1 + sum(other > round((row.average or 0.0) * 100, 2) for other in averages)
+    return sorted(
+        rows, key=lambda row: (not row.complete, -(row.average or 0.0), row.model.lower())
     )
 
 
-def device_label(hardware: Mapping[str, Any]) -> str:
-    """What a speed was measured on, in a few words."""
-    if hardware.get("device_name"):
-        return str(hardware["device_name"])
-    return f"{hardware['cpu']}, {hardware['cores']} cores"
+def _ranks(row: Row) -> bool:
+    return row.complete and row.average is not None

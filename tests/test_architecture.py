@@ -20,6 +20,7 @@ FLOORS = [
     {"api", "console"},
     {"report"},
     {"table"},
+    {"scores", "selection", "speed_columns", "model_facts"},
     {"runner"},
     {"run_record"},
     {"plan"},

@@ -2,19 +2,23 @@
 A page as one HTML file: no network, no script from elsewhere, opens from disk.
 
 Everything from outside (names of models and tasks, settings) is escaped by jinja2, and the
-page's own content-security policy forbids anything but its own style.
+page's own content-security policy forbids anything but its own style and its one script.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from granite_bench.report.layout import headline, lay_out, reproduce
 from granite_bench.results import Result
-from granite_bench.table import Table, device_label
+from granite_bench.speed_columns import device_label
+from granite_bench.table import Table
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,45 @@ def suite_page(table: Table) -> str:
     )
     template = environment.get_template("suite.html.j2")
     return template.render(
-        table=table, page=lay_out(table), headline=headline(table), details=_details(table)
+        table=table,
+        page=lay_out(table),
+        headline=headline(table),
+        details=_details(table),
+        script=Markup(SORT_SCRIPT),
+        script_hash=script_hash(SORT_SCRIPT),
     )
+
+
+def script_hash(script: str) -> str:
+    """The hash by which a content-security policy allows one inline script and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+SORT_SCRIPT = """
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+      const order = (a, b) => {
+        const [x, y] = [key(a), key(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        const [m, n] = [Number(x), Number(y)];
+        const sign = Number.isNaN(m) || Number.isNaN(n) ? x.localeCompare(y) : m - n;
+        return down ? -sign : sign;
+      };
+      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
+    });
+  });
+}
+"""
+"""Sorts a table by a column's values, holes last; without it the page is whole, and unsorted."""
 
 
 def _details(table: Table) -> list[Detail]:

@@ -1,9 +1,10 @@
-"""A page as text: for a terminal, as Markdown, as CSV."""
+"""A page as text: for a terminal, as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable
 
@@ -11,16 +12,17 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from granite_bench.report.columns import PARTIAL, PageCell
 from granite_bench.report.layout import Page
 
 # Control characters in a model's or a task's name must not reach a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def print_page(page: Page, title: str, console: Console) -> None:
+def print_page(page: Page, console: Console) -> None:
     """Print a page; a narrow terminal folds the heads, a pipe gets plain text."""
     grid = RichTable(
-        title=Text(_plain(title), style="bold"), title_justify="left", header_style="bold"
+        title=Text(_plain(page.title), style="bold"), title_justify="left", header_style="bold"
     )
     for head, subhead, numeric in zip(page.heads, page.subheads, page.numeric, strict=True):
         label = Text(f"{_plain(head)}\n{_plain(subhead)}" if subhead else _plain(head))
@@ -32,7 +34,9 @@ def print_page(page: Page, title: str, console: Console) -> None:
             min_width=6 if numeric else 12,
         )
     for row in page.rows:
-        grid.add_row(*(Text(_plain(c.text), style="bold" if c.best else "") for c in row))
+        grid.add_row(
+            *(Text(_plain(c.text), style={1: "bold", 2: "underline"}.get(c.place, "")) for c in row)
+        )
     console.print(grid)
     for note in page.notes:
         console.print(Text(_plain(note)), style="dim", highlight=False)
@@ -50,23 +54,91 @@ def as_markdown(page: Page) -> str:
     for row in page.rows:
         texts = [_escaped(cell.text) for cell in row]
         lines.append(
-            _markdown_row(f"**{t}**" if c.best else t for t, c in zip(texts, row, strict=True))
+            _markdown_row(
+                f"**{t}**" if c.place == 1 else t for t, c in zip(texts, row, strict=True)
+            )
         )
     notes = "".join(f"\n{_escaped(note)}\n" for note in page.notes)
     return "\n".join(lines) + "\n" + notes
 
 
 def as_csv(page: Page) -> str:
-    """Comma-separated, unrounded: fractions for scores, empty for holes."""
+    """Comma-separated, unrounded: fractions for scores, empty for holes, partial values starred."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(page.heads)
     for row in page.rows:
         writer.writerow(
-            cell.text if head in ("Model", "Tasks") else "" if cell.value is None else cell.value
+            _csv_value(cell, is_name=head in _NAMES)
             for head, cell in zip(page.heads, row, strict=True)
         )
     return out.getvalue()
+
+
+def as_json(page: Page) -> str:
+    """Everything that is on the page; scores are fractions, *partial* marks what has holes."""
+    rows = [
+        {
+            head: {"value": cell.value, "partial": cell.partial, "note": cell.note}
+            if head not in _NAMES
+            else cell.text
+            for head, cell in zip(page.heads, row, strict=True)
+        }
+        for row in page.rows
+    ]
+    units = dict(zip(page.heads, page.subheads, strict=True))
+    content = {"title": page.title, "units": units, "rows": rows, "notes": list(page.notes)}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_latex(page: Page) -> str:
+    """A booktabs table; the best of a column is bold, the second underlined."""
+    kinds = "".join("r" if numeric else "l" for numeric in page.numeric)
+    heads = [_latex(head) for head in page.heads]
+    subheads = [_latex(subhead) for subhead in page.subheads]
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{kinds}}}",
+        "\\toprule",
+        " & ".join(heads) + " \\\\",
+        " & ".join(subheads) + " \\\\",
+        "\\midrule",
+        *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in page.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        *(f"% {_plain(note)}" for note in page.notes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_NAMES = ("Model", "Tasks", "Suites")
+"""Columns whose text is the value."""
+
+
+def _csv_value(cell: PageCell, *, is_name: bool) -> str:
+    if is_name:
+        return _plain(cell.text)
+    if cell.value is None:
+        return ""
+    return f"{cell.value!r}{PARTIAL}" if cell.partial else repr(cell.value)
+
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "–": "--", "<": r"\textless{}", ">": r"\textgreater{}",
+    }
+)  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return _plain(text).translate(_LATEX)
+
+
+def _latex_cell(cell: PageCell) -> str:
+    text = _latex(cell.text)
+    return {1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}.get(cell.place, text)
 
 
 def _markdown_row(texts: Iterable[str]) -> str:

@@ -1,0 +1,212 @@
+"""The columns of a page: what each prints for a row, and what it marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from granite_bench.results import Result
+from granite_bench.table import Row, Table
+
+HOLE = "–"
+PARTIAL = "*"
+"""Behind every value that is not over all it should be over."""
+
+MOST_SOURCES_IN_A_NOTE = 3
+
+METRIC_NAMES = {
+    "ndcg_at_10": "nDCG@10",
+    "ndcg_at_1": "nDCG@1",
+    "recall_at_10": "Recall@10",
+    "accuracy": "accuracy",
+    "v_measure": "V-measure",
+    "cosine_spearman": "Spearman",
+}
+
+
+@dataclass(frozen=True)
+class PageCell:
+    """
+    One cell on the page.
+
+    Attributes:
+        text: what is printed.
+        note: the provenance or the reason of a hole; empty where there is nothing to say.
+        value: a number to sort by; None sorts last.
+        place: 1 for the highest of its column, 2 for the second, 0 otherwise.
+        partial: whether something is missing.
+    """
+
+    text: str
+    note: str = ""
+    value: float | None = None
+    place: int = 0
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its head, the metric or unit under it, and what it prints for a row."""
+
+    head: str
+    subhead: str
+    cell: Callable[[Row], PageCell]
+    numeric: bool = True
+    is_score: bool = False
+
+
+def is_overview(table: Table) -> bool:
+    """Whether the columns of the table are suites."""
+    return any(task.metric == "mean" for task in table.suite.tasks)
+
+
+def metric_name(metric: str) -> str:
+    """A metric as papers print it; mteb's own name where we know no other."""
+    return METRIC_NAMES.get(metric, metric.replace("_at_", "@").replace("_", " "))
+
+
+def score_text(value: float) -> str:
+    """A score as it is printed: times 100, two decimals."""
+    return f"{value * 100:.2f}"
+
+
+def fact_columns(table: Table) -> list[Column]:
+    """What mteb's metadata says of the models."""
+    columns = [
+        Column("Parameters", "M", lambda row: _millions(row.facts.n_parameters)),
+        Column("Active", "M", lambda row: _millions(row.facts.n_active_parameters)),
+        Column("Dimension", "", lambda row: _fact(row.facts.dimension, "{:d}")),
+        Column("Max length", "tokens", lambda row: _fact(row.facts.max_length, "{:,}")),
+    ]
+    if not is_overview(table):
+        columns.append(Column("Zero-shot", "% of tasks", lambda row: _share(row.zero_shot.get(""))))
+    return columns
+
+
+def average_column(table: Table) -> Column:
+    """The average by the suite's rule; a hole, or marked, for incomplete rows."""
+    subhead = "mean"
+    if table.options.common:
+        subhead = f"mean of {len(table.suite.tasks)} of {table.n_tasks_of_suite}"
+    printed = sorted(
+        {score_text(row.average) for row in table.rows if row.average is not None and row.complete},
+        key=float,
+        reverse=True,
+    )
+
+    def cell(row: Row) -> PageCell:
+        if row.average is None:
+            return PageCell(HOLE, "no average over an incomplete suite", partial=True)
+        text = score_text(row.average)
+        if not row.complete:
+            note = f"over {row.n_complete} complete of {row.n_tasks}"
+            return PageCell(f"{text}{PARTIAL}", note, value=row.average, partial=True)
+        return PageCell(text, value=row.average, place=_place(text, printed))
+
+    return Column("Average", subhead, cell, is_score=True)
+
+
+def score_column(table: Table, column: str, metric: str) -> Column:
+    """One task, group or suite; best and second are marked among the rows that count."""
+    printed = [score_text(best) for n in (0, 1) if (best := table.best(column, n)) is not None]
+
+    def cell(row: Row) -> PageCell:
+        score, note = row.cells[column], _note(row, column)
+        if score.value is None or not (score.complete or table.options.partial):
+            text = f"({score.n_there}/{score.n_expected})" if score.n_there else HOLE
+            return PageCell(text, note, partial=True)
+        text = score_text(score.value)
+        if not score.complete:
+            return PageCell(f"{text}{PARTIAL}", note, value=score.value, partial=True)
+        counts = row.complete or table.options.partial
+        return PageCell(text, note, value=score.value, place=_place(text, printed) if counts else 0)
+
+    return Column(column, metric_name(metric), cell, is_score=True)
+
+
+def speed_columns(table: Table) -> list[Column]:
+    """Three columns per device and protocol: figures that differ in either never share one."""
+    several = len(table.devices) > 1
+    columns = []
+    for number, key in enumerate(table.devices, start=1):
+        mark = f" [{number}]" if several else ""
+        columns += [
+            Column(f"docs/s{mark}", "1/s", _speed_cell(key, "docs_per_second")),
+            Column(f"query p50{mark}", "ms", _speed_cell(key, "query_p50_ms")),
+            Column(f"query p95{mark}", "ms", _speed_cell(key, "query_p95_ms")),
+        ]
+    return columns
+
+
+def provenance(result: Result) -> str:
+    """Where a value comes from, in one line."""
+    parts = [
+        f"{result.task}",
+        f"revision {result.revision[:12]}",
+        f"data {result.dataset_revision[:12]}",
+        f"mteb {result.mteb_version}",
+    ]
+    runs = result.record.get("runs", ())
+    if runs:
+        settings, packages = runs[-1]["settings"], runs[-1]["packages"]
+        if settings.get("max_length"):
+            parts.append(f"max length {settings['max_length']}")
+        if settings.get("dtype"):
+            parts.append(settings["dtype"])
+        parts.append(f"sentence-transformers {packages.get('sentence-transformers', '?')}")
+        parts.append(runs[-1]["date"][:10] if runs[-1]["date"] else "no date")
+    return ", ".join(parts)
+
+
+def _millions(value: int | None) -> PageCell:
+    return _fact(None if value is None else value / 1e6, "{:,.0f}")
+
+
+def _fact(value: float | None, shape: str) -> PageCell:
+    if value is None:
+        return PageCell(HOLE, "not in mteb's metadata")
+    return PageCell(shape.format(value), value=value)
+
+
+def _share(share: float | None) -> PageCell:
+    if share is None:
+        return PageCell(HOLE, "mteb does not know the training data")
+    return PageCell(f"{share * 100:.0f}", value=share)
+
+
+def _place(text: str, printed: Sequence[str]) -> int:
+    """By what is printed, as the rank is: values that look the same are marked the same."""
+    return printed.index(text) + 1 if text in printed[:2] else 0
+
+
+def _note(row: Row, column: str) -> str:
+    cell = row.cells[column]
+    parts = []
+    if cell.missing:
+        shown = ", ".join(cell.missing[:8])
+        more = f" and {len(cell.missing) - 8} more" if len(cell.missing) > 8 else ""
+        n_missing = cell.n_expected - cell.n_there
+        parts.append(f"missing {n_missing} of {cell.n_expected}: {shown}{more}")
+    if cell.refused:
+        parts.append(f"refused: {', '.join(cell.refused[:4])}")
+    if row.zero_shot.get(column) is not None:
+        parts.append(f"zero-shot on {_share(row.zero_shot[column]).text} % of its tasks")
+    if len(cell.sources) > MOST_SOURCES_IN_A_NOTE:
+        parts.append(f"from {len(cell.sources)} results, see the details")
+    else:
+        for source in cell.sources:
+            reason = row.reasons.get(source.task)
+            parts.append(provenance(source) + (f" ({reason})" if reason else ""))
+    return "; ".join(parts)
+
+
+def _speed_cell(key: tuple[str, str], figure: str) -> Callable[[Row], PageCell]:
+    def cell(row: Row) -> PageCell:
+        speed = next((s for s in row.speeds if (s.device, s.protocol) == key), None)
+        value = getattr(speed, figure, None)
+        if value is None:
+            return PageCell(HOLE, "not measured")
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        return PageCell(text, f"{key[1]} on {key[0]}", value=value)
+
+    return cell

@@ -1,0 +1,161 @@
+"""
+Results of one model -> scores: a task, a group of tasks, a suite, and what is missing of each.
+
+A task's score is mteb's: the mean of its metric over all splits and subsets. Nothing is averaged
+over holes without saying so: every score carries how much of it is there.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from granite_bench.results import Result
+from granite_bench.suite import Suite, SuiteTask
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    One model's score on one task or group.
+
+    Attributes:
+        value: the mean of what is there, a fraction; None when nothing is there.
+        n_there, n_expected: evaluations (split and subset).
+        missing: the names of the evaluations that are not there.
+        refused: scores that are there and cannot be right: NaN, or outside their range.
+        sources: the results that the value comes from.
+    """
+
+    value: float | None
+    n_there: int
+    n_expected: int
+    missing: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    sources: Sequence[Result] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every evaluation is there."""
+        return self.n_there == self.n_expected
+
+
+def task_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
+    """One task of a suite; an aggregate's own result counts before the mean of its parts."""
+    if task.name not in results and task.parts:
+        return _parts_cell(task, results)
+    return _mean_cell(_evaluations(task, task.name), results)
+
+
+def _parts_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
+    """An aggregate without a result of its own: the mean over its parts' scores."""
+    parts = [_mean_cell(_evaluations(task, part), results) for part in task.parts]
+    whole = [part for part in parts if part.complete]
+    values = [part.value for part in whole if part.value is not None]
+    return Cell(
+        value=statistics.fmean(values) if values else None,
+        n_there=len(whole),
+        n_expected=len(parts),
+        missing=[n for n, part in zip(task.parts, parts, strict=True) if not part.complete],
+        refused=[name for part in parts for name in part.refused],
+        sources=[source for part in whole for source in part.sources],
+    )
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    task: str
+    split: str
+    subset: str
+    metric: str
+
+    @property
+    def label(self) -> str:
+        place = "" if self.subset == "default" else f"[{self.subset}]"
+        return f"{self.task}{place} {self.split}"
+
+
+def _evaluations(task: SuiteTask, name: str) -> list[_Evaluation]:
+    return [
+        _Evaluation(name, split, subset, task.metric)
+        for split in task.splits
+        for subset in task.subsets
+    ]
+
+
+def _mean_cell(evaluations: Sequence[_Evaluation], results: Mapping[str, Result]) -> Cell:
+    values: list[float] = []
+    missing: list[str] = []
+    refused: list[str] = []
+    for wanted in evaluations:
+        result = results.get(wanted.task)
+        scores = result.scores.get(wanted.split, {}).get(wanted.subset, {}) if result else {}
+        name = next((name for name in _names_of(wanted.metric) if name in scores), None)
+        value = scores[name] if name else None
+        lowest = -1.0 if name and name.endswith(_CORRELATIONS) else 0.0
+        if name is None:
+            missing.append(wanted.label)
+        elif value is None or not lowest <= value <= 1:
+            shown = "NaN" if value is None else f"{value:g}"
+            missing.append(wanted.label)
+            refused.append(f"{wanted.label}: {wanted.metric} {shown}")
+        else:
+            values.append(value)
+    used = {wanted.task for wanted in evaluations} & set(results)
+    return Cell(
+        value=statistics.fmean(values) if values else None,
+        n_there=len(values),
+        n_expected=len(evaluations),
+        missing=missing,
+        refused=refused,
+        sources=[results[task] for task in sorted(used)],
+    )
+
+
+_CORRELATIONS = ("spearman", "pearson")
+"""Measures that may be negative."""
+
+
+def _names_of(metric: str) -> tuple[str, ...]:
+    """A metric's name, and what mteb 1 called it: its reranking results have one "map" alone."""
+    return (metric, "map") if metric.endswith("map_at_1000") else (metric,)
+
+
+def group_cells(suite: Suite, by: str, results: Mapping[str, Result]) -> dict[str, Cell]:
+    """group -> the mean over its tasks, in the suite's order."""
+    source = next(grouping.source for grouping in suite.groups if grouping.by == by)
+    groups: dict[str, list[Cell]] = {}
+    for task in suite.tasks:
+        if source == "group":
+            if task.group is not None:
+                groups.setdefault(task.group, []).append(task_cell(task, results))
+            continue
+        evaluations = _evaluations(task, task.name)
+        for label in dict.fromkeys(getattr(evaluation, source) for evaluation in evaluations):
+            part = [each for each in evaluations if getattr(each, source) == label]
+            groups.setdefault(label, []).append(_mean_cell(part, results))
+    return {group: _mean_of_cells(cells) for group, cells in groups.items()}
+
+
+def _mean_of_cells(cells: Sequence[Cell]) -> Cell:
+    values = [cell.value for cell in cells if cell.value is not None]
+    return Cell(
+        value=statistics.fmean(values) if values else None,
+        n_there=sum(cell.n_there for cell in cells),
+        n_expected=sum(cell.n_expected for cell in cells),
+        missing=[name for cell in cells for name in cell.missing],
+        refused=[name for cell in cells for name in cell.refused],
+        sources=[source for cell in cells for source in cell.sources],
+    )
+
+
+def suite_average(
+    suite: Suite, tasks: Mapping[str, Cell], results: Mapping[str, Result]
+) -> float | None:
+    """The average by the suite's rule, over what is there; None when nothing is."""
+    cells: Iterable[Cell] = tasks.values()
+    if suite.average == "groups":
+        cells = group_cells(suite, suite.groups[0].by, results).values()
+    values = [cell.value for cell in cells if cell.value is not None]
+    return statistics.fmean(values) if values else None
