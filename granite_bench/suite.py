@@ -190,7 +190,7 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
         BadInput: no such suite, or a file with faults (all of them named).
     """
     path = _find(name, suites_folder(), suite_names(), "suite")
-    raw, faults = _read_yaml(path)
+    raw, faults = read_yaml(path)
     suite, more = _validate(Suite, raw, path)
     faults += more + _repeated_tasks(raw, path)
     if known_tasks is not None:
@@ -210,7 +210,7 @@ def is_overview(name: str) -> bool:
     if not name.endswith((".yaml", ".yml")):
         return name in overview_names()
     try:
-        raw, _ = _read_yaml(Path(name))
+        raw, _ = read_yaml(Path(name))
     except BadInput:
         return False
     return "suites" in raw
@@ -224,7 +224,7 @@ def load_overview(name: str) -> Overview:
         BadInput: no such overview, or a file with faults (all of them named).
     """
     path = _find(name, suites_folder() / "overviews", overview_names(), "overview")
-    raw, faults = _read_yaml(path)
+    raw, faults = read_yaml(path)
     overview, more = _validate(Overview, raw, path)
     faults += more
     if overview is not None:
@@ -246,7 +246,7 @@ def load_panel(name: str) -> Panel:
         BadInput: no such panel, or a file with faults (all of them named).
     """
     path = _find(name, suites_folder() / "panels", panel_names(), "panel")
-    raw, faults = _read_yaml(path)
+    raw, faults = read_yaml(path)
     panel, more = _validate(Panel, raw, path)
     faults += more
     if faults or panel is None:
@@ -284,7 +284,7 @@ class _DuplicateKeys(yaml.SafeLoader):
         return mapping
 
 
-def _read_yaml(path: Path) -> tuple[Any, list[Fault]]:
+def read_yaml(path: Path) -> tuple[Any, list[Fault]]:
     """The content of a YAML file, and its duplicate keys; raises on what is not YAML at all."""
     try:
         loader = _DuplicateKeys(path.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ FLOORS = [
     {"cli"},
     {"api", "console"},
     {"report"},
-    {"table"},
+    {"table", "audit"},
     {"scores", "selection", "speed_columns", "model_facts"},
     {"runner"},
     {"run_record"},
