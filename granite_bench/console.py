@@ -29,6 +29,11 @@ def print_rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def count_text(number: float | None) -> str:
+    """A number with thousands separated; - for none."""
+    return "-" if number is None else f"{number:,.0f}"
+
+
 def _is_number(text: str) -> bool:
     return text in ("", "-") or text.replace(",", "").replace(".", "").isdigit()
 

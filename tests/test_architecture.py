@@ -17,6 +17,7 @@ PACKAGE = Path(granite_bench.__file__).parent
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"commands"},
     {"api", "console"},
     {"report"},
     {"table", "audit"},

@@ -1,0 +1,125 @@
+"""granite-bench suites, panels, tasks and models: what there is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from granite_bench.commands.group import Commands
+from granite_bench.console import count_text, print_rows
+from granite_bench.errors import ExitCode
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def suites(ctx: click.Context) -> None:
+    """List the suites and overviews; `suites show NAME` shows a suite."""
+    if ctx.invoked_subcommand is None:
+        from granite_bench.suite import load_overview, load_suite, overview_names, suite_names
+
+        rows = [(s.name, f"{len(s.tasks)} tasks", s.title) for s in map(load_suite, suite_names())]
+        rows += [
+            (o.name, f"{len(o.suites)} suites", o.title)
+            for o in map(load_overview, overview_names())
+        ]
+        print_rows(("suite", "holds", "title"), rows)
+
+
+@suites.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show the tasks of a suite and how they are averaged."""
+    from granite_bench.suite import load_suite
+
+    suite = load_suite(name)
+    click.echo(f"{suite.name}: {suite.title}\n{suite.description.strip()}")
+    length = suite.max_length or "each model's own"
+    click.echo(f"average over {suite.average}; max length: {length}; panel: {suite.panel or '-'}")
+    if suite.groups:
+        click.echo(f"groupings: {', '.join(grouping.by for grouping in suite.groups)}")
+    rows = [
+        (
+            task.name,
+            task.metric,
+            _shortened(task.splits),
+            _shortened(task.subsets),
+            task.group or "",
+            f"mean of {len(task.parts)}" if task.parts else "",
+        )
+        for task in suite.tasks
+    ]
+    print_rows(("task", "metric", "splits", "subsets", "group", ""), rows)
+
+
+@click.command()
+def panels() -> None:
+    """List the panels: sets of models that tables compare."""
+    from granite_bench.suite import load_panel, panel_names
+
+    for panel in map(load_panel, panel_names()):
+        click.echo(f"{panel.name}: {panel.title}")
+        click.echo("".join(f"  {model}\n" for model in panel.models), nl=False)
+
+
+@click.command()
+@click.option("--search", "pattern", default="", help="Part of a name, type or description.")
+def tasks(pattern: str) -> None:
+    """List tasks: the built-in ones and mteb's text tasks."""
+    from granite_bench.tasks import search_tasks
+
+    found = search_tasks(pattern)
+    rows = [
+        (
+            t.metadata.name,
+            t.metadata.type,
+            t.metadata.main_score,
+            len(t.hf_subsets),
+            ", ".join(t.eval_splits[:3]),
+        )
+        for t in found
+    ]
+    _print_found(("task", "type", "main score", "subsets", "splits"), rows, "task", pattern)
+
+
+@click.command()
+@click.option("--search", "pattern", default="", help="Part of an id.")
+def models(pattern: str) -> None:
+    """List models that mteb knows, with parameters, dimension and maximum length."""
+    from granite_bench.models import search_models
+
+    rows = [
+        (
+            m.name,
+            "/".join(m.model_type),
+            count_text(m.n_parameters),
+            _dimension(m.embed_dim),
+            count_text(m.max_tokens),
+        )
+        for m in search_models(pattern)
+    ]
+    _print_found(("model", "type", "parameters", "dimension", "max length"), rows, "model", pattern)
+
+
+def _print_found(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], kind: str, pattern: str
+) -> None:
+    if not rows:
+        click.echo(f"no {kind} contains '{pattern}'", err=True)
+        sys.exit(ExitCode.BAD_INPUT)
+    print_rows(heads, rows)
+    click.echo(f"{len(rows)} {kind}s", err=True)
+
+
+def _dimension(dimension: Any) -> str:
+    return (
+        "-"
+        if dimension is None
+        else str(max(dimension) if isinstance(dimension, list) else dimension)
+    )
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,116 @@
+"""granite-bench run: evaluate models on a suite or on tasks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from granite_bench.console import count_text, print_rows
+from granite_bench.errors import ExitCode
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench run quickstart\n"
+    "  granite-bench run english-retrieval --model ibm-granite/granite-embedding-english-r2\n"
+    "  granite-bench run --task XQuADRetrieval --subset en --model intfloat/e5-small-v2\n"
+    "  granite-bench run --task path/to/beir-folder --model path/to/model"
+)
+@click.argument("suite", required=False)
+@click.option("--model", "models", multiple=True, help="An id or a folder; may be repeated.")
+@click.option("--panel", help="Run the models of this panel (see panels).")
+@click.option(
+    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
+)
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    help="A subset as mteb names it, such as en; may be repeated.",
+)
+@click.option(
+    "--mirror",
+    type=click.Path(path_type=Path),
+    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
+)
+@click.option(
+    "--out",
+    "results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where results go.",
+)
+@click.option(
+    "--vectors",
+    type=click.Path(path_type=Path),
+    help="Where vectors are kept.  [default: ~/.cache/granite-bench/vectors]",
+)
+@click.option("--no-vectors", is_flag=True, help="Keep no vectors: nothing to resume from.")
+@click.option("--device", help="cpu, cuda:0, mps.  [default: the best there is]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Load the weights as this type.  [default: as mteb loads them]",
+)
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=1),
+    help="Cut texts to this many tokens.  [default: the model's own maximum]",
+)
+@click.option(
+    "--token-budget",
+    type=click.IntRange(min=1),
+    help="Padded tokens per batch.  [default: by device]",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+def run(
+    panel: str | None, vectors: Path | None, no_vectors: bool, dry_run: bool, **options: Any
+) -> None:
+    """Evaluate models on SUITE, or on the tasks given with --task."""
+    from granite_bench.api import DEFAULT_VECTORS, prepare
+    from granite_bench.suite import load_panel
+
+    if panel is not None:
+        options["models"] = (*options["models"], *load_panel(panel).models)
+    suite = options["suite"]
+    prepared = prepare(vectors=None if no_vectors else vectors or DEFAULT_VECTORS, **options)
+    _print_plan(prepared.plan)
+    if dry_run or not prepared.plan.to_run:
+        click.echo("nothing was run" if dry_run else "nothing to do: every result is there")
+        return
+    outcomes = prepared.start(say=lambda line: click.echo(line, err=True))
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    n_ran = sum(outcome.status == "ran" for outcome in outcomes)
+    n_done = sum(outcome.status == "done" for outcome in outcomes)
+    click.echo(
+        f"{n_ran} finished, {n_done} were there, {len(failed)} failed; "
+        f"results in {prepared.store.root}"
+    )
+    for outcome in failed:
+        click.echo(f"failed: {outcome.model} on {outcome.task}: {outcome.cause}", err=True)
+    if suite is not None:
+        click.echo(f"next: granite-bench table {suite} --results {options['results']}")
+    if failed:
+        sys.exit(ExitCode.INCOMPLETE)
+
+
+def _print_plan(plan: Any) -> None:
+    rows = [
+        (
+            job.source.name,
+            job.task.metadata.name,
+            job.reason,
+            count_text(job.n_docs),
+            count_text(job.n_queries),
+        )
+        for job in plan.jobs
+    ]
+    print_rows(("model", "task", "plan", "docs", "queries"), rows)
+    if plan.downloads:
+        click.echo(f"to download ({len(plan.downloads)}; sizes: granite-bench fetch --dry-run):")
+        for repo in plan.downloads:
+            click.echo(f"  {repo}")

@@ -1,0 +1,121 @@
+"""granite-bench table and report: what results say, on a terminal, in a file, as a page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
+
+_table_options = [
+    click.option(
+        "--results",
+        "results",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        default=(Path("results"),),
+        show_default="results",
+        help="A results folder, or a clone of mteb's public results; may be repeated.",
+    ),
+    click.option(
+        "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
+    ),
+    click.option("--panel", help="Show the models of this panel (see panels)."),
+    click.option(
+        "--by",
+        default="task",
+        show_default=True,
+        help="Columns: task, or a grouping of the suite such as language, type or length.",
+    ),
+    click.option(
+        "--partial", is_flag=True, help="Average incomplete rows too, marked with * everywhere."
+    ),
+    click.option(
+        "--common", is_flag=True, help="Only the tasks that every model with results has."
+    ),
+    click.option(
+        "--own-first",
+        is_flag=True,
+        help="Results of the first folder win, even if less complete.",
+    ),
+    click.option(
+        "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
+    ),
+]
+
+
+def _for_tables(command: Any) -> Any:
+    """The options that choose and shape a table."""
+    for option in reversed(_table_options):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench table quickstart\n"
+    "  granite-bench table miracl --by language --format md"
+)
+@click.argument("suite")
+@_for_tables
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+def table(suite: str, form: str, **options: Any) -> None:
+    """Print the table of SUITE, or of an overview: models by tasks, averages, speed."""
+    from granite_bench.report.layout import lay_out
+
+    made = _make_table(suite, **options)
+    page = lay_out(made)
+    if form == "terminal":
+        from rich.console import Console
+
+        from granite_bench.report.text import print_page
+
+        # A pipe has no width; 80 columns would fold a table that a file has room for.
+        print_page(page, Console(width=None if sys.stdout.isatty() else 240))
+    elif form == "html":
+        from granite_bench.report.html import suite_page
+
+        click.echo(suite_page(made), nl=False)
+    else:
+        from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
+
+        write = {"md": as_markdown, "latex": as_latex, "csv": as_csv, "json": as_json}[form]
+        click.echo(write(page), nl=False)
+
+
+@click.command(epilog="\b\nExample:\n  granite-bench report quickstart")
+@click.argument("suite")
+@_for_tables
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The file.  [default: reports/SUITE.html]"
+)
+def report(suite: str, out: Path | None, **options: Any) -> None:
+    """Write the report of SUITE as one HTML file."""
+    from granite_bench.files import write_atomically
+    from granite_bench.report.html import suite_page
+
+    made = _make_table(suite, **options)
+    path = out or Path("reports") / f"{made.suite.name}.html"
+    write_atomically(path, suite_page(made).encode())
+    click.echo(f"report: {path}")
+
+
+def _make_table(
+    name: str, *, results: Sequence[Path], models: Sequence[str], panel: str | None, **options: Any
+) -> Any:
+    from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
+    from granite_bench.table import Options, make_overview, make_table
+
+    shown = [*models, *(load_panel(panel).models if panel else ())]
+    if is_overview(name):
+        if options["by"] != "task" or options["common"]:
+            raise click.UsageError("an overview has its suites as columns; leave --by and --common")
+        chosen = Options(models=shown or None, **{**options, "facts": True})
+        return make_overview(load_overview(name), results, chosen)
+    return make_table(
+        load_suite(name), results, Options(models=shown or None, **options), source=name
+    )
