@@ -170,8 +170,10 @@ def is_ours(command: str) -> bool:
 
 
 def prepare(document: str, work: Path) -> None:
-    """Make the folder my-corpus, line by line as the document describes it."""
+    """Make the folder my-corpus and the file printed.csv as the document describes them."""
     text = read(document)
+    for block in re.findall(r"The file `printed\.csv`:\n\n```csv\n(.*?)```", text, flags=re.S):
+        (work / "printed.csv").write_text(block, encoding="utf-8")
     if "my-corpus" not in text:
         return
     lines = [json.loads(line) for line in re.findall(r"`(\{\"_id\".*?\})`", text)]
