@@ -9,9 +9,11 @@ writes what mteb.ResultCache and granite-bench leave, as far as a table or a rep
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from granite_bench.results import record_path
 from granite_bench.suite import Suite
@@ -20,7 +22,7 @@ from granite_bench.table import Table, make_table
 Scores = Mapping[str, Mapping[str, Any]]
 """split -> subset -> the value of ndcg_at_10, or a mapping of metrics."""
 
-CPU = {"cpu": "Test CPU", "cores": 4, "memory_gb": 8.0, "device_name": None}
+CPU = {"cpu": "Test CPU", "cores": 4, "memory_gib": 8.0, "device_name": None}
 GPU = {**CPU, "device_name": "Test GPU"}
 
 
@@ -61,6 +63,28 @@ def write_result(
             split: [_entry(subset, value) for subset, value in subsets.items()]
             for split, subsets in scores.items()
         },
+    }
+    path = folder / f"{task}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def write_old_result(
+    root: Path,
+    model: str,
+    task: str,
+    splits: Mapping[str, Mapping[str, Any]],
+    *,
+    revision: str = "rev-1",
+) -> Path:
+    """A result as mteb wrote it before 1.11: splits at the top, no scores, no model_meta.json."""
+    folder = root / model.replace("/", "__") / revision
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "dataset_revision": "data-1",
+        "mteb_dataset_name": task,
+        "mteb_version": "1.2.0",
+        **{split: {**scores, "evaluation_time": 1.5} for split, scores in splits.items()},
     }
     path = folder / f"{task}.json"
     path.write_text(json.dumps(content))
@@ -129,3 +153,79 @@ def suite_of(*tasks: str | Mapping[str, Any], **changes: Any) -> Suite:
 def table_of(root: Path, *tasks: str | Mapping[str, Any], **changes: Any) -> Table:
     """The table of these tasks from the results in *root*."""
     return make_table(suite_of(*tasks, **changes), [root])
+
+
+def write_awkward_tree(root: Path) -> None:
+    """
+    Everything at once that public trees hold, for a suite of SciFact, TaskB and TaskC[en, de].
+
+    See AWKWARD for the rows that a table over it has.
+    """
+
+    def both(value: float) -> Scores:
+        return {"test": {"en": value, "de": value}}
+
+    def one(value: Any) -> Scores:
+        return {"test": {"default": value}}
+
+    # Two revisions, and external for what neither has; the newer one has least of the suite.
+    write_result(root, "org/many", "SciFact", one(0.5), revision="old", date=1)
+    write_result(root, "org/many", "TaskB", one(0.25), revision="old", date=1)
+    write_result(root, "org/many", "SciFact", one(0.99), revision="new", date=2)
+    write_result(root, "org/many", "TaskB", one(0.99), revision="external", date=3)
+    write_result(root, "org/many", "TaskC", both(0.75), revision="external", date=3)
+    # mteb's oldest form, without model_meta.json, and other files of the same folder without it.
+    write_old_result(root, "org/old", "SciFact", {"test": {"ndcg_at_10": 0.25}})
+    write_result(root, "org/old", "TaskB", one(0.5), meta=False)
+    write_result(root, "org/old", "TaskC", both(0.75), meta=False)
+    # A variant beside its model, and an experiment's folder without metadata.
+    for task, scores in (("SciFact", one(0.75)), ("TaskB", one(0.75)), ("TaskC", both(0.75))):
+        write_result(root, "org/wide", task, scores)
+        write_result(root, "org/wide", task, scores, settings={"embed_dim": 512})
+    write_result(root, "org/wide", "TaskB", one(0.1), settings={"seed": 1}, meta=False)
+    # Results of another revision of the data, by an older mteb, with a split nobody asks for.
+    path = write_result(root, "org/dated", "SciFact", {**one(0.125), "train": {"default": 0.9}})
+    content = {**json.loads(path.read_text()), "dataset_revision": "data-0", "mteb_version": "1.14"}
+    path.write_text(json.dumps(content))
+    write_result(root, "org/dated", "TaskB", one(0.125))
+    write_result(root, "org/dated", "TaskC", both(0.125))
+    # Holes: a subset is missing, a score is NaN, one is in points, one has no such metric.
+    write_result(root, "org/subset", "SciFact", one(0.5))
+    write_result(root, "org/subset", "TaskB", one(0.5))
+    write_result(root, "org/subset", "TaskC", {"test": {"en": 0.5}})
+    write_result(root, "org/refused", "SciFact", one(float("nan")))
+    write_result(root, "org/refused", "TaskB", one(50.0))
+    write_result(root, "org/refused", "TaskC", {"test": {"en": 0.5, "de": {"accuracy": 0.5}}})
+    # What is no result: settings, records, other tasks, even broken ones, and stray folders.
+    folder = root / "org__wide" / "rev-1"
+    (folder / "run_settings.jsonl").write_text("{}\n")
+    (folder / "TaskX.json").write_text("{broken")
+    (root / "README.md").write_text("results\n")
+    (root / "org__empty" / "rev-1").mkdir(parents=True)
+
+
+AWKWARD: Sequence[tuple[str, str, int, float | None, int | None]] = (
+    # model, revision, complete tasks of 3, average, rank
+    ("org/wide", "rev-1", 3, 0.75, 1),
+    ("org/wide (embed_dim=512)", "rev-1", 3, 0.75, 1),
+    ("org/many", "old", 3, 0.5, 3),
+    ("org/old", "rev-1", 3, 0.5, 3),
+    ("org/dated", "rev-1", 3, 0.125, 5),
+    ("org/refused", "rev-1", 0, None, None),
+    ("org/subset", "rev-1", 2, None, None),
+    ("org/wide (seed_1)", "rev-1", 1, None, None),
+)
+"""The table over write_awkward_tree, by hand."""
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are read from here on, in order."""
+    opened: list[Path] = []
+    read: Callable[[Path], bytes] = Path.read_bytes
+
+    def note(path: Path) -> bytes:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", note)
+    return opened

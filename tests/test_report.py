@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -17,10 +19,10 @@ import pytest
 from results_tree import CPU, GPU, evaluation, suite_of, table_of, write_record, write_result
 from rich.console import Console
 
-from granite_bench.report.html import suite_page
+from granite_bench.report.html import SORT_SCRIPT, suite_page
 from granite_bench.report.layout import HOLE, headline, lay_out, reproduce
 from granite_bench.report.text import as_csv, as_markdown, print_page
-from granite_bench.table import Table, make_table
+from granite_bench.table import Options, Table, make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
 TASKS = ("TaskA", "TaskB")
@@ -70,27 +72,39 @@ def test_a_half_done_task_shows_how_much_is_there_and_no_score(root: Path) -> No
     write_result(root, "org/a", "TaskA", {"test": {"en": 0.9}})
     page = lay_out(table_of(root, {"name": "TaskA", "subsets": ["en", "de"]}))
     cell = page.rows[0][4]
-    assert (cell.text, cell.value, cell.best) == ("(1/2)", None, False)
+    assert (cell.text, cell.value, cell.place, cell.partial) == ("(1/2)", None, 0, True)
     assert cell.note.startswith("missing 1 of 2: TaskA[de] test")
 
 
 def test_what_is_missing_stands_under_the_table(table: Table) -> None:
     """With the reason that there is no rank."""
     (note,) = [note for note in lay_out(table).notes if "org/hole" in note]
-    assert "1 of 2 tasks" in note
-    assert "no average and no rank; missing: TaskB test" in note
+    assert note == (
+        "org/hole: 1 of 2 are complete, so it has no average and no rank; missing: TaskB test."
+    )
 
 
-def test_the_best_complete_score_of_each_column_is_marked(table: Table) -> None:
-    """org/hole's 90 is the best TaskA; averages and TaskB are org/good's."""
+def test_the_best_and_the_second_of_complete_rows_are_marked(table: Table) -> None:
+    """TaskA's 90 is org/hole's, which is incomplete: no bold, and it pushes nobody down."""
+    assert placed(table) == {
+        ("org/good", "Average"): 1,
+        ("org/good", "TaskA"): 2,
+        ("org/good", "TaskB"): 1,
+        ("org/bad", "Average"): 2,
+        ("org/bad", "TaskA"): 1,
+        ("org/bad", "TaskB"): 2,
+    }
+
+
+def placed(table: Table) -> dict[tuple[str, str], int]:
+    """(model, column) -> place, of what is marked."""
     page = lay_out(table)
-    best = {
-        (row[1].text, head)
+    return {
+        (row[1].text, head): cell.place
         for row in page.rows
         for head, cell in zip(page.heads, row, strict=True)
-        if cell.best
+        if cell.place
     }
-    assert best == {("org/good", "Average"), ("org/good", "TaskB"), ("org/hole", "TaskA")}
 
 
 def test_two_devices_have_columns_of_their_own(root: Path) -> None:
@@ -213,11 +227,11 @@ def test_csv_quotes_commas_and_quotes_in_names(root: Path) -> None:
 # --- terminal ---------------------------------------------------------------------------------
 
 
-def printed(table: Table, title: str = "Title", **options: Any) -> str:
+def printed(table: Table, **options: Any) -> str:
     """What print_page sends to a terminal."""
     out = io.StringIO()
     console = Console(file=out, width=options.pop("width", 200), **options)
-    print_page(lay_out(table), title, console)
+    print_page(lay_out(table), console)
     return out.getvalue()
 
 
@@ -233,7 +247,7 @@ def test_no_control_character_of_a_name_reaches_the_terminal(control: str, root:
 def test_no_control_character_of_a_suites_title_reaches_the_terminal(root: Path) -> None:
     r"""YAML allows "\e" in a quoted title."""
     write_scores(root, "org/a", 0.5)
-    text = printed(table_of(root, "TaskA"), title="Small\x1b[2J suite")
+    text = printed(table_of(root, "TaskA", title="Small\x1b[2J suite"))
     assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text) == []
 
 
@@ -288,8 +302,8 @@ class Page(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        """Text, which is read unless it is style."""
-        if "style" in self._open:
+        """Text, which is read unless it is style or script."""
+        if {"style", "script"} & set(self._open):
             return
         self.text += data
         if {"th", "td"} & set(self._open):
@@ -325,7 +339,7 @@ def test_html_scores_carry_their_provenance(table: Table) -> None:
     """Task, data revision, mteb's version and, from the record, how it was run."""
     good = page_of(table).scores[0]
     assert good[4]["title"] == (
-        "TaskA, data data-1, mteb 2.26.24, max length 512, float32, "
+        "TaskA, revision abc, data data-1, mteb 2.26.24, max length 512, float32, "
         "sentence-transformers 5.2.0, 2026-11-21"
     )
     assert good[1]["title"] == "revision abc"
@@ -343,16 +357,25 @@ def test_html_marks_the_best_not_by_colour_alone(table: Table) -> None:
     """A triangle and weight; the legend says so."""
     text = suite_page(table)
     page = Page(text)
-    best = {
-        (row[1]["text"], column)
+    marked = {
+        (row[1]["text"], column, kind)
         for row in page.scores
         for column, cell in enumerate(row)
-        if "best" in (cell.get("class") or "").split()
+        for kind in ("best", "second")
+        if kind in (cell.get("class") or "").split()
     }
-    assert best == {("org/good", 3), ("org/good", 5), ("org/hole", 4)}
+    assert marked == {
+        ("org/good", 3, "best"),
+        ("org/good", 4, "second"),
+        ("org/good", 5, "best"),
+        ("org/bad", 3, "second"),
+        ("org/bad", 4, "best"),
+        ("org/bad", 5, "second"),
+    }
     assert re.search(r"\.best::before \{[^}]*content: \"▲", text)
     assert re.search(r"\.best \{[^}]*font-weight: 700", text)
-    assert "▲ marks the highest score of a column" in page.text
+    assert re.search(r"\.second::before \{[^}]*content: \"△", text)
+    assert "▲ marks the highest score of a column, △ the second" in page.text
 
 
 def test_html_details_name_every_result_and_its_command(table: Table) -> None:
@@ -389,14 +412,15 @@ def test_html_of_an_evil_model_shows_its_name(root: Path) -> None:
     assert page_of(table_of(root, "TaskA")).scores[0][1]["text"] == EVIL
 
 
-def test_html_forbids_everything_but_its_own_style(table: Table) -> None:
-    """The content-security policy stands before anything else that could load."""
+def test_html_forbids_everything_but_its_own_style_and_script(table: Table) -> None:
+    """The content-security policy stands before anything else that could load or run."""
     elements = page_of(table).elements
     policy = next(a for tag, a in elements if a.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.strip().split(" ", 1) for rule in (policy["content"] or "").split(";"))
     assert rules == {
         "default-src": "'none'",
         "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{sha256_of(SORT_SCRIPT)}'",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
@@ -404,11 +428,24 @@ def test_html_forbids_everything_but_its_own_style(table: Table) -> None:
     assert before == ["html", "head", "meta", "meta"]
 
 
+def sha256_of(script: str) -> str:
+    """As a content-security policy names it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def test_the_one_script_of_a_report_is_the_one_that_its_policy_names(table: Table) -> None:
+    """Byte for byte, white space included, or a browser refuses it."""
+    text = suite_page(table)
+    (script,) = re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
+    assert [attributes for tag, attributes in Page(text).elements if tag == "script"] == [{}]
+    assert f"script-src 'sha256-{sha256_of(script)}';" in text
+
+
 def test_html_loads_nothing(table: Table) -> None:
-    """No script, no address of elsewhere in an attribute or in the style."""
+    """No address of elsewhere in an attribute, in the style or in the script."""
     text = suite_page(table)
     elements = Page(text).elements
-    assert not {tag for tag, _ in elements} & {"script", "link", "img", "iframe", "object", "base"}
+    assert not {tag for tag, _ in elements} & {"link", "img", "iframe", "object", "base"}
     loading = {"src", "srcset", "href", "data", "action", "poster", "background"}
     assert not [a for _, a in elements if loading & set(a)]
     assert not re.search(r"https?://|url\(|@import", text)
@@ -433,7 +470,7 @@ def test_html_by_group_says_so(root: Path) -> None:
     suite = suite_of(
         {"name": "TaskA", "group": "German"}, groups=[{"by": "language", "from": "group"}]
     )
-    page = page_of(make_table(suite, [root], by="language"))
+    page = page_of(make_table(suite, [root], Options(by="language")))
     assert "Scores by language" in page.text
     assert "German" in [head["text"] for head in page.tables[0][0]]
 

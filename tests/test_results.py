@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from results_tree import write_record, write_result
+from results_tree import count_reads, write_old_result, write_record, write_result
 
 from granite_bench.errors import BadInput
 from granite_bench.results import RECORD_VERSION, Result, read_record, read_results, results_root
@@ -154,11 +153,11 @@ def test_all_broken_files_are_named_at_once(root: Path) -> None:
     for path, (text, _) in zip(paths, BROKEN.values(), strict=True):
         path.write_text(text)
     other = write_result(root, "org/other", "TaskA", HALF)
-    (other.parent / "model_meta.json").write_text("[]")
-    paths.append(other.parent / "model_meta.json")
+    meta = other.parent / "model_meta.json"
+    meta.write_text("[]")
     with pytest.raises(BadInput) as caught:
         read_results(root)
-    assert [fault.where for fault in caught.value.faults] == [str(path) for path in paths]
+    assert [fault.where for fault in caught.value.faults] == [str(path) for path in (meta, *paths)]
 
 
 def test_only_files_of_the_named_tasks_are_opened(
@@ -184,19 +183,6 @@ def test_a_record_is_opened_only_when_it_is_asked_for(
     assert record not in opened
     assert result.record["task"] == result.record["task"] == "TaskA"
     assert opened.count(record) == 1
-
-
-def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that are read from here on, in order."""
-    opened: list[Path] = []
-    read: Callable[[Path], bytes] = Path.read_bytes
-
-    def note(path: Path) -> bytes:
-        opened.append(path)
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", note)
-    return opened
 
 
 def test_a_result_of_another_program_has_an_empty_record(root: Path) -> None:
@@ -230,3 +216,123 @@ def test_a_record_that_cannot_be_read_is_named(text: str, what: str, root: Path)
     assert caught.value.faults[0].where == str(record)
     assert what in caught.value.faults[0].what
     assert record.read_text() == text
+
+
+# --- what older releases of mteb wrote --------------------------------------------------------
+
+
+OLD = {
+    # task, its main score, and splits as mteb 1.0 to 1.10 wrote them
+    "one subset": ("SciFact", {"test": {"ndcg_at_10": 0.5, "map_at_10": 0.25}}),
+    "languages": (
+        "MassiveIntentClassification",
+        {"test": {"en": {"accuracy": 0.5}, "de": {"accuracy": 0.75, "f1": 0.5}}},
+    ),
+    "splits": ("MSMARCO", {"dev": {"ndcg_at_10": 0.5}, "test": {"ndcg_at_10": 0.75}}),
+    "nested": (
+        "TwitterSemEval2015",
+        {"test": {"cos_sim": {"ap": 0.5, "f1": 0.25}, "max": {"ap": 0.75, "f1": 0.5}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OLD)
+def test_the_oldest_form_is_converted_as_mteb_converts_it(kind: str, root: Path) -> None:
+    """Splits at the top, no "scores": every number against TaskResult.from_disk."""
+    from mteb.results import TaskResult
+
+    task, splits = OLD[kind]
+    path = write_old_result(root, "org/model", task, splits)
+    result, theirs = only(root), TaskResult.from_disk(path)
+    assert (result.task, result.mteb_version) == (theirs.task_name, theirs.mteb_version)
+    assert result.dataset_revision == theirs.dataset_revision
+    assert result.scores == {
+        split: {
+            entry["hf_subset"]: {
+                name: value for name, value in entry.items() if isinstance(value, float)
+            }
+            for entry in entries
+        }
+        for split, entries in theirs.scores.items()
+    }
+    assert any(entries for entries in result.scores.values())
+
+
+def test_an_old_result_has_mtebs_new_names_of_its_scores(root: Path) -> None:
+    """cos_sim became cosine, so that one name serves results of all ages."""
+    write_old_result(root, "org/model", *OLD["nested"])
+    scores = only(root).scores["test"]["default"]
+    assert (scores["cosine_ap"], scores["max_ap"]) == (0.5, 0.75)
+
+
+def test_an_old_result_has_no_date(root: Path) -> None:
+    """mteb's converter would give it the time of the reading, and make it the newest."""
+    write_old_result(root, "org/model", *OLD["one subset"])
+    assert only(root).date == 0.0
+
+
+def test_an_old_result_of_an_unknown_task_is_named(root: Path) -> None:
+    """mteb cannot convert what its registry does not have."""
+    path = write_old_result(root, "org/model", "NoSuchTask", {"test": {"ndcg_at_10": 0.5}})
+    with pytest.raises(BadInput) as caught:
+        read_results(root)
+    (fault,) = caught.value.faults
+    assert fault.where == str(path)
+    assert "mteb cannot convert this old result: KeyError" in fault.what
+
+
+def test_nested_scores_of_pair_classification_are_flat_as_mteb_makes_them(root: Path) -> None:
+    """mteb 1.11 to 1.12.47: {"max": {"ap": ...}} is max_ap."""
+    from mteb.results import TaskResult
+
+    scores = {"test": {"default": {"max": {"ap": 0.75}, "cos_sim": {"ap": 0.5}}}}
+    path = write_result(root, "org/model", "TwitterSemEval2015", scores)
+    content = json.loads(path.read_text())
+    content["scores"]["test"][0]["main_score"] = 0.75
+    path.write_text(json.dumps({**content, "mteb_version": "1.12.0"}))
+    (theirs,) = TaskResult.from_disk(path).scores["test"]
+    ours = only(root).scores["test"]["default"]
+    assert ours == {name: value for name, value in theirs.items() if isinstance(value, float)}
+    assert (ours["max_ap"], ours["cos_sim_ap"]) == (0.75, 0.5)
+
+
+def test_results_that_others_reported_are_of_the_revision_external(root: Path) -> None:
+    """The folder's name, whatever revision the metadata in it names."""
+    path = write_result(root, "org/model", "TaskA", HALF, revision="external")
+    meta = path.parent / "model_meta.json"
+    meta.write_text(json.dumps({"name": "org/model", "revision": "abc"}))
+    assert (only(root).model, only(root).revision) == ("org/model", "external")
+
+
+def test_a_shorter_dimension_is_a_variant_that_says_so(root: Path) -> None:
+    """As mteb names it."""
+    write_result(root, "org/model", "TaskA", HALF, settings={"embed_dim": 512})
+    result = only(root)
+    assert (result.model, result.settings) == ("org/model (embed_dim=512)", {"embed_dim": 512})
+
+
+def test_nan_is_none_and_infinity_too(root: Path) -> None:
+    """JSON has no other word for it; the metric is there, and has no value."""
+    scores = {"test": {"default": {"ndcg_at_10": float("nan"), "map_at_10": float("inf")}}}
+    write_result(root, "org/model", "TaskA", scores)
+    assert only(root).scores["test"]["default"] == {"ndcg_at_10": None, "map_at_10": None}
+
+
+def test_of_a_thousand_files_the_two_of_the_task_are_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the metadata of the two folders that have them; the table needs no more."""
+    from results_tree import suite_of
+
+    from granite_bench.table import make_table
+
+    for model in range(10):
+        for task in range(100):
+            write_result(root, f"org/m{model}", f"Other{task}", HALF)
+    wanted = [write_result(root, f"org/m{model}", "TaskA", HALF) for model in (3, 7)]
+    opened = count_reads(monkeypatch)
+    table = make_table(suite_of("TaskA"), [root])
+    assert [row.model for row in table.rows] == ["org/m3", "org/m7"]
+    assert sorted(opened) == sorted(
+        [*wanted, *(path.parent / "model_meta.json" for path in wanted)]
+    )

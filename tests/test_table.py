@@ -21,7 +21,7 @@ from results_tree import (
 
 from granite_bench.errors import BadInput
 from granite_bench.suite import load_suite
-from granite_bench.table import Row, Table, make_table
+from granite_bench.table import Options, Row, Table, make_table
 
 SHARED = Path(__file__).parents[2] / "shared"
 needs_shared = pytest.mark.skipif(
@@ -166,7 +166,7 @@ def test_an_aggregate_of_parts_counts_in_its_group(root: Path) -> None:
     write_parts(root, PartA=0.2, PartB=0.6, TaskC=0.8)
     tasks = [{**AGGREGATE, "group": "rest"}, {"name": "TaskC", "group": "rest"}]
     suite = suite_of(*tasks, groups=[{"by": "selection", "from": "group"}])
-    cell = row_of(make_table(suite, [root], by="selection")).cells["rest"]
+    cell = row_of(make_table(suite, [root], Options(by="selection"))).cells["rest"]
     assert (cell.complete, cell.value) == (True, pytest.approx(0.6))
 
 
@@ -199,7 +199,7 @@ def test_the_average_over_groups_is_the_mean_of_their_means(root: Path) -> None:
 def test_columns_by_group_show_the_groups_means(root: Path) -> None:
     """In the suite's order; a group with a hole is incomplete."""
     write_parts(root, TaskA=0.2, TaskC=0.9)
-    table = make_table(suite_of(*GROUPED, **LANGUAGES), [root], by="language")
+    table = make_table(suite_of(*GROUPED, **LANGUAGES), [root], Options(by="language"))
     assert list(table.columns) == ["German", "French"]
     cells = row_of(table).cells
     assert (cells["French"].value, cells["French"].complete) == (0.9, True)
@@ -215,7 +215,7 @@ def test_columns_by_language_collect_a_subset_over_splits_and_tasks(root: Path) 
         {"name": "TaskB", "subsets": ["de", "fr"]},
         groups=[{"by": "language", "from": "subset"}],
     )
-    cells = row_of(make_table(suite, [root], by="language")).cells
+    cells = row_of(make_table(suite, [root], Options(by="language"))).cells
     assert {name: cell.value for name, cell in cells.items()} == {
         "de": pytest.approx(0.4),
         "fr": 0.7,
@@ -229,7 +229,7 @@ def test_columns_by_length_are_the_splits(root: Path) -> None:
     suite = suite_of(
         {"name": "TaskA", "splits": list(splits)}, groups=[{"by": "length", "from": "split"}]
     )
-    cells = row_of(make_table(suite, [root], by="length")).cells
+    cells = row_of(make_table(suite, [root], Options(by="length"))).cells
     assert {name: cell.value for name, cell in cells.items()} == {"test_256": 0.9, "test_512": 0.5}
 
 
@@ -237,7 +237,7 @@ def test_an_unknown_grouping_is_answered_with_the_known_ones(root: Path) -> None
     """And with the nearest one."""
     suite = suite_of(*GROUPED, **LANGUAGES)
     with pytest.raises(BadInput, match="did you mean 'language'"):
-        make_table(suite, [root], by="langauge")
+        make_table(suite, [root], Options(by="langauge"))
 
 
 def test_equal_averages_share_a_rank_and_the_next_one_is_skipped(root: Path) -> None:
@@ -276,56 +276,20 @@ def test_the_best_of_a_column_is_the_best_complete_cell(root: Path) -> None:
     assert table_of(root, TWO_BY_TWO).best("TaskA") == pytest.approx(0.2)
 
 
-def test_the_most_complete_revision_wins(root: Path) -> None:
-    """Though the other one is newer and better; it is named."""
-    for task in ("TaskA", "TaskB"):
-        write_result(root, "org/a", task, {"test": {"default": 0.2}}, revision="old", date=1.0)
-    write_result(root, "org/a", "TaskA", {"test": {"default": 0.9}}, revision="new", date=2.0)
-    row = row_of(table_of(root, "TaskA", "TaskB"))
-    assert (row.revision, row.average) == ("old", pytest.approx(0.2))
-    assert row.other_revisions == ["new"]
-
-
-def test_results_of_two_revisions_are_never_put_together(root: Path) -> None:
-    """Half of the suite in each is no whole."""
-    write_result(root, "org/a", "TaskA", {"test": {"default": 0.2}}, revision="one")
-    write_result(root, "org/a", "TaskB", {"test": {"default": 0.2}}, revision="two")
-    row = row_of(table_of(root, "TaskA", "TaskB"))
-    assert (row.n_complete, row.average) == (1, None)
-
-
-def test_among_equally_complete_revisions_the_newest_wins(root: Path) -> None:
-    """Whatever their names; here the newest has the first name."""
-    for revision, date in {"a": 2.0, "b": 1.0}.items():
-        scores = {"test": {"default": date / 10}}
-        write_result(root, "org/a", "TaskA", scores, revision=revision, date=date)
-    assert row_of(table_of(root, "TaskA")).revision == "a"
-
-
-def test_the_first_folder_that_has_a_models_task_wins(tmp_path: Path) -> None:
-    """What is only in the second one fills up."""
-    mine, theirs = tmp_path / "mine/results", tmp_path / "theirs/results"
-    write_result(mine, "org/a", "TaskA", {"test": {"default": 0.2}})
-    write_result(theirs, "org/a", "TaskA", {"test": {"default": 0.9}})
-    write_result(theirs, "org/a", "TaskB", {"test": {"default": 0.4}})
-    table = make_table(suite_of("TaskA", "TaskB"), [mine, theirs])
-    assert row_of(table).average == pytest.approx(0.3)
-
-
 def test_a_model_that_is_asked_for_brings_its_variants_along(root: Path) -> None:
     """And no other model, though its name begins with the same letters."""
     half = {"test": {"default": 0.5}}
     write_result(root, "org/a", "TaskA", half)
     write_result(root, "org/a", "TaskA", half, settings={"max_length": 512})
     write_result(root, "org/a-large", "TaskA", half)
-    table = make_table(suite_of("TaskA"), [root], models=["org/a"])
+    table = make_table(suite_of("TaskA"), [root], Options(models=["org/a"]))
     assert [row.model for row in table.rows] == ["org/a", "org/a (max_length=512)"]
 
 
 def test_a_model_without_results_is_an_empty_row(root: Path) -> None:
     """Asked for and not there is something to see."""
     write_result(root, "org/a", "TaskA", {"test": {"default": 0.5}})
-    table = make_table(suite_of("TaskA", "TaskB"), [root], models=["org/a", "org/none"])
+    table = make_table(suite_of("TaskA", "TaskB"), [root], Options(models=["org/a", "org/none"]))
     row = row_of(table, "org/none")
     assert (row.n_complete, row.n_tasks, row.average, row.rank) == (0, 2, None, None)
     assert list(row.cells["TaskA"].missing) == ["TaskA test"]
@@ -434,12 +398,13 @@ BEIR = "BEIR average (15)"
 #
 # 52.549 and 51.446 become the printed figures when they are rounded twice (52.55, 52.6); why
 # the others differ is not known. The README's two multilingual figures are older than the post's,
-# which prints 65.2 and 60.3 as we get them.
+# which prints 65.2 and 60.3 as we get them; and R1's 53.3 is 53.2 in R2's table, as we get it.
 DISAGREE = {
     ("english-retrieval", "ibm-granite/granite-embedding-311m-multilingual-r2", "52.6"): 52.549,
     ("english-retrieval", "ibm-granite/granite-embedding-278m-multilingual", "51.5"): 51.446,
     ("english-retrieval", "intfloat/multilingual-e5-small", "46.5"): 46.434,
     ("beir", "intfloat/multilingual-e5-small", "46.6"): 46.697,
+    ("beir", "BAAI/bge-base-en-v1.5", "53.3"): 53.225,
     (
         "multilingual-retrieval",
         "ibm-granite/granite-embedding-311m-multilingual-r2",
@@ -464,9 +429,9 @@ def printed(file: str, column: str) -> dict[str, str]:
         ("multilingual-retrieval", "blog_main.csv", MULTILINGUAL, 7),
         ("multilingual-retrieval", "readme_multilingual.csv", MULTILINGUAL, 4),
         ("english-retrieval", "blog_main.csv", ENGLISH, 8),
-        ("english-retrieval", "r2_t10_mteb_v2_retrieval.csv", ENGLISH, 5),
-        ("beir", "r2_t09_beir.csv", BEIR, 4),
-        ("beir", "r1_t02_beir.csv", BEIR, 5),
+        ("english-retrieval", "r2_t10_mteb_v2_retrieval.csv", ENGLISH, 9),
+        ("beir", "r2_t09_beir.csv", BEIR, 9),
+        ("beir", "r1_t02_beir.csv", BEIR, 10),
     ],
 )
 def test_averages_agree_with_the_published_table_to_the_printed_digit(
@@ -484,7 +449,8 @@ def test_averages_agree_with_the_published_table_to_the_printed_digit(
     for model, ours in complete.items():
         known = DISAGREE.get((suite, model, figures[model]))
         if known is None:
-            assert f"{ours:.1f}" == figures[model], model
+            n_decimals = len(figures[model].partition(".")[2])
+            assert f"{ours:.{n_decimals}f}" == figures[model], model
         else:
             assert round(ours, 3) == known, model
 
@@ -520,7 +486,7 @@ def test_tasks_of_public_results_score_as_mteb_scores_them(suite: str) -> None:
 @needs_shared
 def test_mteb_english_takes_the_reranking_results_of_mteb_1() -> None:
     """mteb 1 calls the metric map, mteb 2 map_at_1000: published as 49.1 on average for R2."""
-    table = make_table(load_suite("mteb-english"), [SHARED / "mteb-results"], by="type")
+    table = make_table(load_suite("mteb-english"), [SHARED / "mteb-results"], Options(by="type"))
     row = row_of(table, "ibm-granite/granite-embedding-english-r2")
     cell = row.cells["Reranking"]
     assert cell.complete

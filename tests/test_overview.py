@@ -1,0 +1,268 @@
+"""The overview: suites as columns, each the suite's own average where it is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from results_tree import write_result
+
+from granite_bench.cli import cli
+from granite_bench.errors import BadInput
+from granite_bench.report.html import suite_page
+from granite_bench.report.layout import HOLE, headline, lay_out
+from granite_bench.suite import (
+    Overview,
+    Suite,
+    is_overview,
+    load_overview,
+    load_suite,
+    overview_names,
+    suite_names,
+)
+from granite_bench.table import Options, Row, Table, make_overview
+
+ENGLISH, RARB = load_suite("english-retrieval"), load_suite("rar-b")
+PAIR = {
+    "version": 1,
+    "name": "pair",
+    "title": "Pair",
+    "description": "Two suites.",
+    "suites": [ENGLISH.name, RARB.name],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the model folders go."""
+    return tmp_path / "results"
+
+
+def write_suite(root: Path, model: str, suite: Suite, value: float, **options: Any) -> None:
+    """Every task of a suite, whole, with the same score everywhere."""
+    for task in suite.tasks[options.pop("start", 0) :]:
+        scores = {
+            split: {subset: {task.metric: value} for subset in task.subsets}
+            for split in task.splits
+        }
+        write_result(root, model, task.name, scores, **options)
+
+
+def overview_of(root: Path, **options: Any) -> Table:
+    """The overview of two suites."""
+    return make_overview(Overview.model_validate(PAIR), [root], Options(**options))
+
+
+def row_of(table: Table, model: str) -> Row:
+    """The one row of a model."""
+    (row,) = [row for row in table.rows if row.model == model]
+    return row
+
+
+def test_the_columns_are_the_suites_averages_and_the_average_is_over_suites(root: Path) -> None:
+    """0.4 and 0.8 make 0.6, though the suites differ in their numbers of tasks."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    write_suite(root, "org/a", RARB, 0.8)
+    row = row_of(overview_of(root), "org/a")
+    assert len(ENGLISH.tasks) != len(RARB.tasks)
+    assert {name: cell.value for name, cell in row.cells.items()} == {
+        ENGLISH.title: pytest.approx(0.4),
+        RARB.title: pytest.approx(0.8),
+    }
+    assert (row.average, row.rank) == (pytest.approx(0.6), 1)
+
+
+def test_an_incomplete_suite_has_no_value_and_counts_its_tasks(root: Path) -> None:
+    """One of two suites is complete, so there is no average and no rank."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    write_suite(root, "org/a", RARB, 0.8, start=2)
+    row = row_of(overview_of(root), "org/a")
+    cell = row.cells[RARB.title]
+    n_tasks = len(RARB.tasks)
+    assert (cell.value, cell.n_there, cell.n_expected) == (None, n_tasks - 2, n_tasks)
+    assert list(cell.missing) == [task.name for task in RARB.tasks[:2]]
+    assert (row.n_complete, row.n_tasks, row.average, row.rank) == (1, 2, None, None)
+
+
+def test_a_suite_without_any_result_is_a_hole(root: Path) -> None:
+    """And names all its tasks as missing."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    table = overview_of(root)
+    page = lay_out(table)
+    assert page.rows[0][page.heads.index(RARB.title)].text == HOLE
+    assert list(row_of(table, "org/a").cells[RARB.title].missing) == [t.name for t in RARB.tasks]
+
+
+def test_the_page_of_an_overview_counts_suites(root: Path) -> None:
+    """The head says Suites, and under each suite stands how many tasks it has."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    write_suite(root, "org/a", RARB, 0.8, start=2)
+    page = lay_out(overview_of(root))
+    texts = dict(zip(page.heads, (cell.text for cell in page.rows[0]), strict=True))
+    heads = dict(zip(page.heads, page.subheads, strict=True))
+    assert (texts["Suites"], texts["Average"], texts[ENGLISH.title]) == ("1/2", HOLE, "40.00")
+    assert texts[RARB.title] == f"({len(RARB.tasks) - 2}/{len(RARB.tasks)})"
+    assert heads[ENGLISH.title] == f"mean of {len(ENGLISH.tasks)}"
+    assert "The average is the mean over the suites." in page.notes[0]
+
+
+def test_a_partial_overview_marks_the_incomplete_suite_and_the_average(root: Path) -> None:
+    """(0.4 + 0.8) / 2, starred, without a rank."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    write_suite(root, "org/a", RARB, 0.8, start=2)
+    page = lay_out(overview_of(root, partial=True))
+    texts = dict(zip(page.heads, (cell.text for cell in page.rows[0]), strict=True))
+    assert (texts["Rank"], texts["Average"]) == (HOLE, "60.00*")
+    assert (texts[ENGLISH.title], texts[RARB.title]) == ("40.00", "80.00*")
+
+
+def test_rows_of_an_overview_are_ranked_by_the_mean_over_suites(root: Path) -> None:
+    """0.6 before 0.5; the best and the second of each suite are marked."""
+    for model, (first, second) in {"org/a": (0.4, 0.8), "org/b": (0.5, 0.5)}.items():
+        write_suite(root, model, ENGLISH, first)
+        write_suite(root, model, RARB, second)
+    table = overview_of(root)
+    page = lay_out(table)
+    assert [(row.model, row.rank) for row in table.rows] == [("org/a", 1), ("org/b", 2)]
+    assert [row[page.heads.index(ENGLISH.title)].place for row in page.rows] == [2, 1]
+    assert headline(table) == "org/a leads with 60.00 over 2 suites, 10.00 ahead of org/b."
+
+
+def test_a_model_of_the_second_suite_alone_is_not_called_without_results(root: Path) -> None:
+    """It was asked for, and the first suite has nothing of it."""
+    write_suite(root, "org/a", RARB, 0.8)
+    table = overview_of(root, models=["org/a"])
+    assert row_of(table, "org/a").revision == "rev-1"
+    assert not [note for note in lay_out(table).notes if note.startswith("No results of")]
+
+
+def test_results_of_other_revisions_are_named_in_an_overview(root: Path) -> None:
+    """As in the table of a suite."""
+    write_suite(root, "org/a", ENGLISH, 0.4, revision="abc")
+    write_suite(root, "org/a", RARB, 0.8, revision="external")
+    row = row_of(overview_of(root), "org/a")
+    assert row.revision in ("abc", "external")
+    others = {"abc": "external", "external": "abc"}
+    assert set(row.other_revisions.values()) == {others[row.revision]}
+
+
+def test_a_choice_among_results_is_explained_in_an_overview(root: Path) -> None:
+    """Which counted and why is in the provenance of every table."""
+    write_suite(root, "org/a", ENGLISH, 0.4, revision="old", date=1)
+    write_suite(root, "org/a", ENGLISH, 0.5, revision="new", date=2)
+    row = row_of(overview_of(root), "org/a")
+    assert row.reasons[ENGLISH.tasks[0].name] == "the newest of 2 results"
+
+
+def test_the_report_of_an_overview_reproduces_with_suites_that_can_be_run(root: Path) -> None:
+    """`run` takes a suite; an overview is none."""
+    import re
+
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    commands = re.findall(r"granite-bench run (\S+) --model", suite_page(overview_of(root)))
+    assert commands
+    assert set(commands) <= set(suite_names())
+
+
+# --- the file ---------------------------------------------------------------------------------
+
+
+def write_overview(tmp_path: Path, **changes: Any) -> Path:
+    """An overview of the user's own."""
+    import yaml
+
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**PAIR, **changes}))
+    return path
+
+
+def test_the_overview_of_the_post_has_its_five_suites() -> None:
+    """Multilingual retrieval, code, English retrieval, LongEmbed and RaR-b, in its order."""
+    assert overview_names() == ["overview"]
+    assert list(load_overview("overview").suites) == [
+        "multilingual-retrieval",
+        "code",
+        "english-retrieval",
+        "longembed",
+        "rar-b",
+    ]
+
+
+def test_an_overview_of_ones_own_is_a_file_with_suites(root: Path, tmp_path: Path) -> None:
+    """`table own.yaml` knows it by its content."""
+    write_suite(root, "org/a", ENGLISH, 0.4)
+    write_suite(root, "org/a", RARB, 0.8)
+    path = write_overview(tmp_path)
+    done = CliRunner().invoke(
+        cli, ["table", str(path), "--results", str(root), "--format", "csv"], catch_exceptions=False
+    )
+    head, row = done.output.splitlines()
+    assert head.endswith(f"Suites,Average,{ENGLISH.title},{RARB.title}")
+    assert row.startswith("1,org/a,")
+    assert ",2/2,0.6" in row
+
+
+def test_a_file_of_a_suite_is_no_overview(tmp_path: Path) -> None:
+    """It has tasks."""
+    path = tmp_path / "suite.yaml"
+    path.write_text("version: 1\nname: x\ntitle: x\ndescription: x\ntasks: [SciFact]\n")
+    assert not is_overview(str(path))
+    assert is_overview(str(write_overview(tmp_path)))
+
+
+def test_an_unknown_suite_in_an_overview_is_named_with_its_place(tmp_path: Path) -> None:
+    """All of them at once."""
+    path = write_overview(tmp_path, suites=["nanoo", ENGLISH.name, "lungembed"])
+    with pytest.raises(BadInput) as caught:
+        load_overview(str(path))
+    assert [(fault.where, fault.what) for fault in caught.value.faults] == [
+        (f"{path}: suites[0]", "unknown suite 'nanoo'"),
+        (f"{path}: suites[2]", "unknown suite 'lungembed'"),
+    ]
+
+
+def test_an_unknown_suite_in_an_overview_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    """As everywhere else."""
+    path = write_overview(tmp_path, suites=["lungembed"])
+    with pytest.raises(BadInput, match="did you mean 'longembed'"):
+        load_overview(str(path))
+
+
+def test_a_suite_that_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
+    """Both would be one column, and the head would count two."""
+    path = write_overview(tmp_path, suites=[ENGLISH.name, ENGLISH.name])
+    with pytest.raises(BadInput, match="twice"):
+        load_overview(str(path))
+
+
+def test_an_overview_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    """As a suite is."""
+    with pytest.raises(BadInput, match="format 2 is not known to this release"):
+        load_overview(str(write_overview(tmp_path, version=2)))
+
+
+def test_an_unknown_key_of_an_overview_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    """And a missing one too."""
+    path = write_overview(tmp_path, titel="x")
+    with pytest.raises(BadInput, match="did you mean 'title'"):
+        load_overview(str(path))
+
+
+def test_a_misspelt_overview_is_answered_with_the_right_name(root: Path) -> None:
+    """`table` takes suites and overviews, so both are suggested."""
+    root.mkdir()
+    with pytest.raises(BadInput, match="did you mean 'overview'"):
+        CliRunner().invoke(
+            cli, ["table", "overveiw", "--results", str(root)], catch_exceptions=False
+        )
+
+
+@pytest.mark.parametrize("option", [["--common"], ["--by", "language"]])
+def test_an_overview_has_no_groups_and_no_common_tasks(option: list[str], root: Path) -> None:
+    """Its columns are its suites; exit code 2 with the reason."""
+    root.mkdir()
+    done = CliRunner().invoke(cli, ["table", "overview", "--results", str(root), *option])
+    assert done.exit_code == 2
+    assert "leave --by and --common" in done.output
