@@ -63,10 +63,12 @@ def facts_of(model: str, meta: Mapping[str, Any]) -> ModelFacts:
             **{**known, "trained_on": None if trained_on is None else frozenset(trained_on)}
         )
     n_parameters, n_embedding = meta.get("n_parameters"), meta.get("n_embedding_parameters")
-    both = n_parameters is not None and n_embedding is not None
+    n_active = meta.get("n_active_parameters_override")
+    if n_active is None and n_parameters is not None and n_embedding is not None:
+        n_active = n_parameters - n_embedding
     return ModelFacts(
         n_parameters=n_parameters,
-        n_active_parameters=n_parameters - n_embedding if both else None,  # type: ignore[operator]
+        n_active_parameters=n_active,
         dimension=_largest(meta.get("embed_dim")),
         max_length=_whole(meta.get("max_tokens")),
     )

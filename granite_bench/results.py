@@ -151,8 +151,10 @@ def read_results(
     meta_of: dict[Path, Mapping[str, Any]] = {}
     results: list[Result] = []
     for path, content in (index or default_index()).contents([*metas, *paths], _content):
-        if "faults" in content:
-            faults += [Fault(*fault) for fault in content["faults"]]
+        if isinstance(content, BadInput):
+            faults += content.faults
+        elif isinstance(content, Exception):
+            raise content
         elif path.name == META_NAME:
             meta_of[path.parent] = content
         else:
@@ -203,14 +205,11 @@ def _variant(settings: Mapping[str, Any], folder: str) -> str:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What the index keeps of a file; of a broken one, what is wrong with it."""
-    try:
-        content = _read_json(path)
-        if path.name == META_NAME:
-            return {key: content.get(key) for key in _META_KEYS}
-        return _scores(path, content)
-    except BadInput as error:
-        return {"faults": [[f.where, f.what, f.hint] for f in error.faults]}
+    """What the index keeps of a file; raises BadInput when it is broken."""
+    content = _read_json(path)
+    if path.name == META_NAME:
+        return {key: content.get(key) for key in _META_KEYS}
+    return _scores(path, content)
 
 
 def _scores(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:

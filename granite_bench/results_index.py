@@ -40,14 +40,14 @@ class ResultIndex:
 
     def contents(
         self, paths: Sequence[Path], read: Callable[[Path], dict[str, Any]]
-    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
         """
         (path, content) of each path, in order, from the index or from *read*.
 
         Args:
             paths: files that exist.
-            read: what makes the content of a file, JSON-serialisable; may raise, and then
-                nothing is kept for that file.
+            read: what makes the content of a file, JSON-serialisable. What it raises comes in
+                place of the content, and nothing is kept for that file.
         """
         with self._opened() as database:
             for start in range(0, len(paths), _PATHS_PER_QUERY):
@@ -55,14 +55,18 @@ class ResultIndex:
                 kept = _kept(database, chunk)
                 new = []
                 for path in chunk:
-                    found = path.stat()
-                    size, changed, content = kept.get(str(path), (None, None, b""))
-                    if (size, changed) == (found.st_size, found.st_mtime_ns):
-                        yield path, json.loads(zlib.decompress(content))
+                    key, found = str(path.absolute()), path.stat()
+                    stamp = (found.st_size, found.st_mtime_ns)
+                    content = _unpacked(kept.get(key), stamp)
+                    if content is not None:
+                        yield path, content
                         continue
-                    made = read(path)
-                    packed = zlib.compress(json.dumps(made).encode(), level=1)
-                    new.append((str(path), found.st_size, found.st_mtime_ns, packed))
+                    try:
+                        made = read(path)
+                    except Exception as error:  # noqa: BLE001 (handed to the caller as it is)
+                        yield path, error
+                        continue
+                    new.append((key, *stamp, zlib.compress(json.dumps(made).encode(), level=1)))
                     yield path, made
                 _keep(database, new)
 
@@ -86,33 +90,50 @@ def default_index() -> ResultIndex:
 
 def _connect(path: Path | None) -> sqlite3.Connection:
     if path is None:
-        database = sqlite3.connect(":memory:")
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path, timeout=5)
+        return _with_table(sqlite3.connect(":memory:"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _with_table(sqlite3.connect(path, timeout=5))
+    except sqlite3.OperationalError:  # locked, or may not be written: somebody else's, not broken
+        raise
+    except sqlite3.DatabaseError:
+        path.unlink()  # not a database, or a broken one
+        return _with_table(sqlite3.connect(path, timeout=5))
+
+
+def _with_table(database: sqlite3.Connection) -> sqlite3.Connection:
+    """The database, with its table; raises what SQLite raises when the file is damaged."""
     try:
         database.execute(
             "CREATE TABLE IF NOT EXISTS files "
             "(path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, content BLOB)"
         )
-    except sqlite3.DatabaseError:
+    except sqlite3.Error:
         database.close()
-        if path is None or not path.exists():
-            raise
-        path.unlink()  # not a database, or a broken one
-        return _connect(path)
+        raise
     return database
 
 
-def _kept(
-    database: sqlite3.Connection, paths: Sequence[Path]
-) -> dict[str, tuple[int | None, int | None, bytes]]:
+def _kept(database: sqlite3.Connection, paths: Sequence[Path]) -> dict[str, tuple[int, int, bytes]]:
     marks = ",".join("?" * len(paths))
-    rows = database.execute(
-        f"SELECT path, size, changed, content FROM files WHERE path IN ({marks})",
-        [str(path) for path in paths],
-    )
+    query = f"SELECT path, size, changed, content FROM files WHERE path IN ({marks})"
+    try:
+        rows = database.execute(query, [str(path.absolute()) for path in paths]).fetchall()
+    except sqlite3.Error as error:  # damaged pages, or a table of another shape
+        logger.warning("the index of results cannot be read (%s); reading files", error)
+        return {}
     return {path: (size, changed, content) for path, size, changed, content in rows}
+
+
+def _unpacked(kept: tuple[int, int, bytes] | None, stamp: tuple[int, int]) -> dict[str, Any] | None:
+    """What was kept of a file that is still the same; None when there is nothing of use."""
+    if kept is None or kept[:2] != stamp:
+        return None
+    try:
+        content: dict[str, Any] = json.loads(zlib.decompress(kept[2]))
+    except (zlib.error, ValueError, TypeError):
+        return None
+    return content
 
 
 def _keep(database: sqlite3.Connection, rows: Sequence[tuple[str, int, int, bytes]]) -> None:
@@ -121,5 +142,5 @@ def _keep(database: sqlite3.Connection, rows: Sequence[tuple[str, int, int, byte
     try:
         with database:
             database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
-    except sqlite3.Error as error:  # another process writes, or the disk is full
+    except sqlite3.Error as error:  # another process writes, the disk is full, the file damaged
         logger.warning("the index of results was not updated: %s", error)

@@ -48,6 +48,11 @@ def task_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
     return _mean_cell(_evaluations(task, task.name), results)
 
 
+def own_cell(task: SuiteTask, result: Result) -> Cell:
+    """What one result alone gives of a task, or of one of its parts."""
+    return _mean_cell(_evaluations(task, result.task), {result.task: result})
+
+
 def _parts_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
     """An aggregate without a result of its own: the mean over its parts' scores."""
     parts = [_mean_cell(_evaluations(task, part), results) for part in task.parts]

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from granite_bench.results import Result
+from granite_bench.scores import own_cell
 from granite_bench.suite import Suite, SuiteTask
 
 EXTERNAL = "external"
@@ -75,14 +76,14 @@ def _select(
     n_complete = Counter(
         (folder, result.revision)
         for folder, result in candidates
-        if _n_there(result, wanted[result.task]) == _n_wanted(wanted[result.task])
+        if own_cell(wanted[result.task], result).complete
     )
 
     def merit(candidate: tuple[int, Result]) -> tuple[float, ...]:
         folder, result = candidate
         return (
             float(own_first and folder == 0),
-            _n_there(result, wanted[result.task]),
+            own_cell(wanted[result.task], result).n_there,
             float(result.revision != EXTERNAL),
             n_complete[folder, result.revision],
             result.date,
@@ -120,13 +121,3 @@ def _reason(first: tuple[float, ...], second: tuple[float, ...], n_results: int)
         len(_REASONS) - 1,
     )
     return f"{_REASONS[decisive]} of {n_results} results"
-
-
-def _n_wanted(task: SuiteTask) -> int:
-    return len(task.splits) * len(task.subsets)
-
-
-def _n_there(result: Result, task: SuiteTask) -> int:
-    return sum(
-        subset in result.scores.get(split, {}) for split in task.splits for subset in task.subsets
-    )

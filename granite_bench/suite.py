@@ -8,7 +8,7 @@ can tell what is missing without importing mteb. A test compares each list with 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -34,6 +34,25 @@ _M = TypeVar("_M", bound=BaseModel)
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class _Document(_Strict):
+    """What every file starts with."""
+
+    version: StrictInt
+    name: str
+    title: str
+
+    @field_validator("version")
+    @classmethod
+    def _known_version(cls, version: int) -> int:
+        if version != FORMAT_VERSION:
+            raise PydanticCustomError(
+                "version",
+                f"format {version} is not known to this release, which reads {FORMAT_VERSION}"
+                + ("; update granite-bench" if version > FORMAT_VERSION else ""),
+            )
+        return version
 
 
 class SuiteTask(_Strict):
@@ -75,7 +94,7 @@ class Grouping(_Strict):
     """Where the label stands: the task's *group*, or the name of the subset or split."""
 
 
-class Suite(_Strict):
+class Suite(_Document):
     """
     What to measure: tasks, how their scores are averaged, and the models usually compared.
 
@@ -87,9 +106,6 @@ class Suite(_Strict):
         panel: the models that tables of this suite usually compare.
     """
 
-    version: StrictInt
-    name: str
-    title: str
     description: str
     benchmark: str | None = None
     metric: str = "ndcg_at_10"
@@ -99,17 +115,6 @@ class Suite(_Strict):
     panel: str | None = None
     models: tuple[str, ...] = ()
     tasks: tuple[SuiteTask, ...] = Field(min_length=1)
-
-    @field_validator("version")
-    @classmethod
-    def _known_version(cls, version: int) -> int:
-        if version != FORMAT_VERSION:
-            raise PydanticCustomError(
-                "version",
-                f"format {version} is not known to this release, which reads {FORMAT_VERSION}"
-                + ("; update granite-bench" if version > FORMAT_VERSION else ""),
-            )
-        return version
 
     @model_validator(mode="before")
     @classmethod
@@ -140,21 +145,15 @@ class Suite(_Strict):
         return self
 
 
-class Panel(_Strict):
+class Panel(_Document):
     """A set of models that tables compare."""
 
-    version: StrictInt
-    name: str
-    title: str
     models: tuple[str, ...] = Field(min_length=1)
 
 
-class Overview(_Strict):
+class Overview(_Document):
     """Suites side by side: a table whose columns are the averages of suites."""
 
-    version: StrictInt
-    name: str
-    title: str
     description: str
     suites: tuple[str, ...] = Field(min_length=1)
 
@@ -189,7 +188,7 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
     Raises:
         BadInput: no such suite, or a file with faults (all of them named).
     """
-    path = _find(name, suites_folder(), suite_names(), "suite")
+    path = _find(name, suites_folder(), suite_names(), "suite", other_names=overview_names())
     raw, faults = read_yaml(path)
     suite, more = _validate(Suite, raw, path)
     faults += more + _repeated_tasks(raw, path)
@@ -227,12 +226,13 @@ def load_overview(name: str) -> Overview:
     raw, faults = read_yaml(path)
     overview, more = _validate(Overview, raw, path)
     faults += more
-    if overview is not None:
-        faults += [
-            Fault(f"{path}: suites[{position}]", f"unknown suite '{each}'")
-            for position, each in enumerate(overview.suites)
-            if each not in suite_names()
-        ]
+    known = suite_names()
+    for position, each in enumerate(overview.suites if overview is not None else ()):
+        where = f"{path}: suites[{position}]"
+        if each not in known:
+            faults.append(Fault(where, f"unknown suite '{each}'", did_you_mean(each, known)))
+        elif overview is not None and each in overview.suites[:position]:
+            faults.append(Fault(where, f"suite '{each}' is listed twice", "keep one of the two"))
     if faults or overview is None:
         raise BadInput(faults)
     return overview
@@ -254,15 +254,20 @@ def load_panel(name: str) -> Panel:
     return panel
 
 
-def _find(name: str, folder: Path, names: list[str], kind: str) -> Path:
+def _find(
+    name: str, folder: Path, names: list[str], kind: str, *, other_names: Sequence[str] = ()
+) -> Path:
     if name.endswith((".yaml", ".yml")) or os.sep in name:
         path = Path(name)
         if not path.is_file():
             raise BadInput(Fault(name, f"no such {kind} file"))
         return path
     if name not in names:
-        hint = did_you_mean(name, names) or f"there are: {', '.join(names)}"
-        raise BadInput(Fault("", f"unknown {kind} '{name}'", f"{hint}   (granite-bench {kind}s)"))
+        known = [*names, *other_names]
+        hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        command = "panels" if kind == "panel" else "suites"
+        what = f"unknown {kind} '{name}'"
+        raise BadInput(Fault("", what, f"{hint}   (granite-bench {command})"))
     return folder / f"{name}.yaml"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,21 +109,10 @@ class Table:
         """What the columns are."""
         return self.options.by
 
-    def best(self, column: str, place: int = 0) -> float | None:
-        """
-        The highest value of a column (place 0), the second (1), by printed value.
-
-        Incomplete rows are left out unless the table is partial.
-        """
-        values = {
-            round(cell.value, 4)
-            for row in self.rows
-            if (row.complete or self.options.partial)
-            and (cell := row.cells[column]).complete
-            and cell.value is not None
-        }
-        ordered = sorted(values, reverse=True)
-        return ordered[place] if len(ordered) > place else None
+    def counting(self, column: str) -> list[float]:
+        """The values of a column that may be its best: of complete rows, or all when partial."""
+        cells = [row.cells[column] for row in self.rows if row.complete or self.options.partial]
+        return [cell.value for cell in cells if cell.complete and cell.value is not None]
 
     @property
     def devices(self) -> list[tuple[str, str]]:
@@ -176,17 +165,18 @@ def make_overview(
     names = {name for suite in suites for name in _task_names(suite)}
     by_folder = [read_results(folder, names) for folder in folders]
     tables: dict[str, dict[str, Row]] = {}
-    selections: dict[str, Selection] = {}
     for suite in suites:
         chosen = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
         _check_records(chosen.values())
-        selections |= {model: each for model, each in chosen.items() if each.results}
         tables[suite.title] = {
             model: _row(suite, options, model, each) for model, each in chosen.items()
         }
     models = list(dict.fromkeys(model for rows in tables.values() for model in rows))
     rows = [
-        _overview_row(model, tables, selections.get(model), options, suites) for model in models
+        _overview_row(
+            model, {title: by.get(model) for title, by in tables.items()}, options, suites
+        )
+        for model in models
     ]
     as_suite = Suite(
         version=1,
@@ -277,42 +267,29 @@ def _row(suite: Suite, options: Options, model: str, selection: Selection) -> Ro
 
 
 def _facts(model: str, settings: Mapping[str, Any], selection: Selection) -> ModelFacts:
+    """The model's, with what a variant changes of it."""
     name = model.split(" (")[0] if settings else model
     meta = next((result.meta for result in selection.results.values()), {})
-    return facts_of(name, meta)
+    facts = facts_of(name, meta)
+    return replace(
+        facts,
+        dimension=settings.get("embed_dim", facts.dimension),
+        max_length=settings.get("max_length", facts.max_length),
+    )
 
 
 def _overview_row(
-    model: str,
-    tables: Mapping[str, Mapping[str, Row]],
-    selection: Selection | None,
-    options: Options,
-    suites: Sequence[Suite],
+    model: str, by_suite: Mapping[str, Row | None], options: Options, suites: Sequence[Suite]
 ) -> Row:
-    cells: dict[str, Cell] = {}
-    shares: dict[str, float | None] = {}
-    for suite in suites:
-        row = tables[suite.title].get(model)
-        if row is None:
-            cells[suite.title] = Cell(
-                None, 0, len(suite.tasks), [task.name for task in suite.tasks]
-            )
-            continue
-        cells[suite.title] = Cell(
-            value=row.average,
-            n_there=row.n_complete,
-            n_expected=row.n_tasks,
-            missing=[name for name, cell in row.cells.items() if not cell.complete],
-            refused=[name for cell in row.cells.values() for name in cell.refused],
-            sources=[source for cell in row.cells.values() for source in cell.sources],
-        )
-        shares[suite.title] = row.zero_shot.get("")
+    """One model's averages side by side, with all that its rows of the suites say."""
+    cells = {suite.title: _suite_cell(by_suite[suite.title], suite) for suite in suites}
     values = [cell.value for cell in cells.values() if cell.value is not None]
     n_complete = sum(cell.complete for cell in cells.values())
     average = None
     if values and (n_complete == len(cells) or options.partial):
         average = statistics.fmean(values)
-    first = next((rows[model] for rows in tables.values() if model in rows), None)
+    rows = [row for row in by_suite.values() if row is not None and row.revision]
+    first = rows[0] if rows else None
     return Row(
         model=model,
         revision=first.revision if first else "",
@@ -321,8 +298,31 @@ def _overview_row(
         n_tasks=len(cells),
         settings=first.settings if first else {},
         average=average,
-        facts=_facts(model, first.settings if first else {}, selection or Selection({}, {}, "")),
-        zero_shot=shares,
+        other_revisions={
+            source.task: source.revision
+            for cell in cells.values()
+            for source in cell.sources
+            if first and source.revision != first.revision
+        },
+        reasons={k: v for row in rows for k, v in row.reasons.items()},
+        facts=first.facts if first else _facts(model, {}, Selection({}, {}, "")),
+        zero_shot={
+            title: row.zero_shot.get("") for title, row in by_suite.items() if row is not None
+        },
+    )
+
+
+def _suite_cell(row: Row | None, suite: Suite) -> Cell:
+    if row is None:
+        names = [task.name for task in suite.tasks]
+        return Cell(None, 0, len(names), names)
+    return Cell(
+        value=row.average,
+        n_there=row.n_complete,
+        n_expected=row.n_tasks,
+        missing=[name for name, cell in row.cells.items() if not cell.complete],
+        refused=[name for cell in row.cells.values() for name in cell.refused],
+        sources=[source for cell in row.cells.values() for source in cell.sources],
     )
 
 

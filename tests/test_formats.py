@@ -135,7 +135,7 @@ def test_partial_values_have_a_star_in_csv(partial: Table) -> None:
 
 def test_partial_values_are_marked_in_json(partial: Table) -> None:
     """The number stays a number."""
-    rows = {row["Model"]: row for row in json.loads(as_json(lay_out(partial)))["rows"]}
+    rows = {row["Model"]["value"]: row for row in json.loads(as_json(lay_out(partial)))["rows"]}
     hole = rows["org/hole"]
     assert (hole["Average"]["value"], hole["Average"]["partial"]) == (pytest.approx(0.825), True)
     assert (hole["TaskA"]["value"], hole["TaskA"]["partial"]) == (0.9, True)
@@ -433,7 +433,7 @@ def test_json_holds_everything_that_is_on_the_page(root: Path) -> None:
         assert list(row) == list(page.heads)
         for head, cell in zip(page.heads, cells_, strict=True):
             if head in ("Model", "Tasks"):
-                assert row[head] == cell.text
+                assert row[head] == {"value": cell.text, "note": cell.note}
             else:
                 assert row[head] == {
                     "value": cell.value,

@@ -134,19 +134,28 @@ def test_without_a_complete_model_the_headline_says_so(root: Path) -> None:
 def test_the_command_to_reproduce_a_row_is_safe_to_paste(root: Path) -> None:
     """A model's name is quoted for the shell."""
     write_scores(root, "org/$(reboot)", 0.5)
-    row = table_of(root, "TaskA").rows[0]
-    assert reproduce(row, "small") == "granite-bench run small --model 'org/$(reboot)'"
+    table = table_of(root, "TaskA")
+    assert reproduce(table, table.rows[0], "TaskA") == (
+        "granite-bench run small --task TaskA --model 'org/$(reboot)'"
+    )
 
 
 def test_the_command_to_reproduce_a_variant_has_its_settings(root: Path) -> None:
     """Otherwise it computes the model as it is, which is another row."""
     settings = {"dtype": "bfloat16", "max_length": 512}
     write_scores(root, "org/a", 0.5, settings=settings)
-    row = table_of(root, "TaskA").rows[0]
-    command = reproduce(row, "small")
-    assert command.startswith("granite-bench run small --model org/a ")
+    table = table_of(root, "TaskA")
+    command = reproduce(table, table.rows[0], "TaskA")
+    assert command.startswith("granite-bench run small --task TaskA --model org/a ")
     assert "--dtype bfloat16" in command
     assert "--max-length 512" in command
+
+
+def test_a_variant_that_run_cannot_make_has_no_command(root: Path) -> None:
+    """An option that does not exist would be an error, and leaving it out another row."""
+    write_scores(root, "org/a", 0.5, settings={"embed_dim": 128})
+    table = table_of(root, "TaskA")
+    assert reproduce(table, table.rows[0], "TaskA").startswith("made by another program: embed_dim")
 
 
 # --- Markdown ---------------------------------------------------------------------------------
@@ -385,7 +394,7 @@ def test_html_details_name_every_result_and_its_command(table: Table) -> None:
     good = next(row for row in rows if row[0] == "org/good")
     assert good[1:5] == ["TaskA", "abc", "data-1", "2.26.24"]
     assert "25.0% of documents" in good
-    assert good[-1] == "granite-bench run small --model org/good"
+    assert good[-1] == "granite-bench run small --task TaskA --model org/good"
 
 
 @pytest.mark.parametrize("place", ["model", "task", "title", "description", "subset", "record"])

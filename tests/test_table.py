@@ -273,7 +273,7 @@ def test_the_best_of_a_column_is_the_best_complete_cell(root: Path) -> None:
     write_result(root, "org/a", "TaskA", {"dev": {"en": 0.9}})
     whole = {"en": 0.1, "de": 0.3}
     write_result(root, "org/b", "TaskA", {"dev": whole, "test": whole})
-    assert table_of(root, TWO_BY_TWO).best("TaskA") == pytest.approx(0.2)
+    assert table_of(root, TWO_BY_TWO).counting("TaskA") == [pytest.approx(0.2)]
 
 
 def test_a_model_that_is_asked_for_brings_its_variants_along(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from granite_bench.results import Result
@@ -88,10 +88,8 @@ def average_column(table: Table) -> Column:
     subhead = "mean"
     if table.options.common:
         subhead = f"mean of {len(table.suite.tasks)} of {table.n_tasks_of_suite}"
-    printed = sorted(
-        {score_text(row.average) for row in table.rows if row.average is not None and row.complete},
-        key=float,
-        reverse=True,
+    printed = _ordered(
+        {score_text(row.average) for row in table.rows if row.average is not None and row.complete}
     )
 
     def cell(row: Row) -> PageCell:
@@ -108,7 +106,7 @@ def average_column(table: Table) -> Column:
 
 def score_column(table: Table, column: str, metric: str) -> Column:
     """One task, group or suite; best and second are marked among the rows that count."""
-    printed = [score_text(best) for n in (0, 1) if (best := table.best(column, n)) is not None]
+    printed = _ordered({score_text(value) for value in table.counting(column)})
 
     def cell(row: Row) -> PageCell:
         score, note = row.cells[column], _note(row, column)
@@ -171,7 +169,12 @@ def _fact(value: float | None, shape: str) -> PageCell:
 def _share(share: float | None) -> PageCell:
     if share is None:
         return PageCell(HOLE, "mteb does not know the training data")
-    return PageCell(f"{share * 100:.0f}", value=share)
+    # Cut off, not rounded, as mteb prints it.
+    return PageCell(f"{int(share * 100 + 1e-9)}", value=share)
+
+
+def _ordered(printed: Collection[str]) -> list[str]:
+    return sorted(printed, key=float, reverse=True)
 
 
 def _place(text: str, printed: Sequence[str]) -> int:

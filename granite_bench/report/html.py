@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from granite_bench.report.columns import is_overview
 from granite_bench.report.layout import headline, lay_out, reproduce
 from granite_bench.results import Result
 from granite_bench.speed_columns import device_label
@@ -67,6 +68,7 @@ def suite_page(table: Table) -> str:
         page=lay_out(table),
         headline=headline(table),
         details=_details(table),
+        overview=is_overview(table),
         script=Markup(SORT_SCRIPT),
         script_hash=script_hash(SORT_SCRIPT),
     )
@@ -108,8 +110,8 @@ def _details(table: Table) -> list[Detail]:
     details = []
     for row in table.rows:
         sources = {source.path: source for cell in row.cells.values() for source in cell.sources}
-        command = reproduce(row, table.source)
-        details += [_detail(source, command) for source in sources.values()]
+        for source in sources.values():
+            details.append(_detail(source, reproduce(table, row, source.task)))
     return details
 
 

@@ -86,12 +86,20 @@ def headline(table: Table) -> str:
     return f"{first.model} leads with {score} {scope}, {score_text(lead)} ahead of {second.model}."
 
 
-def reproduce(row: Row, suite: str) -> str:
-    """The command that computes a row again; *suite* is a name or a file."""
+_RUN_OPTIONS = {"max_length": "--max-length", "dtype": "--dtype"}
+"""Settings of a variant that granite-bench run makes."""
+
+
+def reproduce(table: Table, row: Row, task: str) -> str:
+    """The command that computes one task of a row again."""
     model = row.model.split(" (")[0] if row.settings else row.model
-    words = ["granite-bench", "run", suite, "--model", model]
+    strange = sorted(set(row.settings) - set(_RUN_OPTIONS))
+    if strange:
+        return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
+    suite = [] if is_overview(table) else [table.source]
+    words = ["granite-bench", "run", *suite, "--task", task, "--model", model]
     for name, value in sorted(row.settings.items()):
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        words += [_RUN_OPTIONS[name], str(value)]
     return shlex.join(words)
 
 

@@ -79,9 +79,9 @@ def as_json(page: Page) -> str:
     """Everything that is on the page; scores are fractions, *partial* marks what has holes."""
     rows = [
         {
-            head: {"value": cell.value, "partial": cell.partial, "note": cell.note}
-            if head not in _NAMES
-            else cell.text
+            head: {"value": cell.text, "note": cell.note}
+            if head in _NAMES
+            else {"value": cell.value, "partial": cell.partial, "note": cell.note}
             for head, cell in zip(page.heads, row, strict=True)
         }
         for row in page.rows
