@@ -218,9 +218,9 @@ def test_broken_result_exits_with_2(folder: Path, capsys: pytest.CaptureFixture[
     [
         pytest.param(["tabel", "quickstart"], "did you mean 'table'?", id="command"),
         pytest.param(["suites", "shwo"], "did you mean 'show'?", id="command of a group"),
-        pytest.param(["xyzzy"], "there are: fetch, models, ", id="nothing like a command"),
+        pytest.param(["xyzzy"], "there are: audit, fetch, models, ", id="nothing like a command"),
         pytest.param(["run", "--modle", "x"], "--model", id="option"),
-        pytest.param(["table", "nano", "--format", "html"], "'md'", id="choice"),
+        pytest.param(["table", "nano", "--format", "pdf"], "'md'", id="choice"),
         pytest.param(["run", "nano", "--max-length", "0"], "x>=1", id="number"),
         pytest.param(["run", "nano", "--max-length", "many"], "not a valid integer", id="word"),
         pytest.param(["table"], "Missing argument 'SUITE'", id="argument"),
