@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Bars of libraries say nothing that ours do not; ours show on a terminal alone.
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without an en dash shows "?"
     log_to_file()
     try:
         cli.main(arguments, prog_name="granite-bench", standalone_mode=False)

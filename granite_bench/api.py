@@ -32,6 +32,17 @@ class PreparedRun:
     store: ResultStore
     options: EngineOptions
 
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether every result is there, those of aggregates (CQADupstack) included."""
+        aggregates = [task for task in self.tasks if task.is_aggregate]
+        sources = {id(job.source): job.source for job in self.plan.jobs}.values()
+        return not self.plan.to_run and all(
+            self.store.load(source.meta, task.metadata.name) is not None
+            for source in sources
+            for task in aggregates
+        )
+
     def start(self, say: Callable[[str], None] = lambda line: None) -> list[Outcome]:
         """Run what is missing; *say* is told one line per event."""
         from granite_bench.runner import run_plan
@@ -219,7 +230,7 @@ def _each_once(tasks: Sequence[Any], faults: list[Fault]) -> list[Any]:
         other = by_name.setdefault(name, task).metadata.dataset["path"]
         if other != path:
             what = f"two tasks are called '{name}': {other} and {path}"
-            faults.append(Fault("--task", what, "rename one folder, or run them separately"))
+            faults.append(Fault("--task", what, "rename one of the folders"))
     return list(by_name.values())
 
 
@@ -232,8 +243,10 @@ def _device_faults(device: str | None) -> list[Fault]:
         kind = torch.device(device).type
     except RuntimeError:
         return [Fault("--device", f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
-    if kind == "cuda" and not torch.cuda.is_available():
-        return [Fault("--device", f"'{device}': torch finds no CUDA device on this machine")]
+    n_devices = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind in n_devices and (torch.device(device).index or 0) >= n_devices[kind]:
+        what = f"'{device}': torch finds {n_devices[kind]} such devices on this machine"
+        return [Fault("--device", what, "leave it out to use the best there is")]
     return []
 
 

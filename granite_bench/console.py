@@ -47,10 +47,10 @@ def log_path() -> Path:
 def log_to_file() -> None:
     """Warnings of libraries go to a file; ours also to the terminal."""
     logging.captureWarnings(True)
-    path = log_path()
     try:
+        path = log_path()
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: nobody has a home here
         return
     to_file = logging.FileHandler(path, delay=True)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +70,7 @@ class ModelSource:
         """Whether loading needs no download; models without weights (BM25, APIs) need none."""
         return self.files is not None or not self.meta.n_parameters
 
+    @cached_property
     def content_sha256(self) -> str | None:
         """The identity of the model's files (see mirror.content_hash); None without files."""
         return content_hash(self.files) if self.files is not None else None
@@ -98,6 +101,10 @@ class ModelSource:
                 hint = f"leave {option} out for it"
                 raise BadInput(Fault(f"model {self.meta.name}", problem, hint))
         if self.max_length is not None:
+            own = model.model.max_seq_length
+            if self.max_length > own:
+                problem = f"reads {own:,} tokens at most, fewer than --max-length"
+                raise BadInput(Fault(f"model {self.meta.name}", problem, "leave it out for it"))
             model.model.max_seq_length = self.max_length
         model.mteb_model_meta = self._described(model)
         return model
@@ -119,8 +126,9 @@ class ModelSource:
 
 
 def _is_transformer(model: Any) -> bool:
-    """Whether mteb's wrapper holds a sentence-transformers model."""
-    return hasattr(getattr(model, "model", None), "max_seq_length")
+    """Whether mteb's wrapper holds a sentence-transformers model with a maximum length."""
+    length = getattr(getattr(model, "model", None), "max_seq_length", None)
+    return length is not None and math.isfinite(length)
 
 
 def find_model(
@@ -147,7 +155,8 @@ def find_model(
     if meta.is_cross_encoder:
         problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"
         raise BadInput(Fault(f"model {name}", problem, "name an embedding model"))
-    if max_length is not None and meta.max_tokens is not None and max_length >= meta.max_tokens:
+    own = _own_max_length(folder) or meta.max_tokens
+    if max_length is not None and own is not None and max_length >= own:
         max_length = None
     settings = {"max_length": max_length, "dtype": dtype}
     changed = {key: value for key, value in settings.items() if value is not None}
@@ -155,6 +164,18 @@ def find_model(
     if changed:
         meta = meta.model_copy(update={"experiment_kwargs": changed})
     return ModelSource(meta, folder, max_length, dtype)
+
+
+def _own_max_length(folder: Path | None) -> int | None:
+    """What a sentence-transformers folder says of itself, which mteb's metadata may not."""
+    file = None if folder is None else folder / "sentence_bert_config.json"
+    if file is None or not file.is_file():
+        return None
+    try:
+        length = json.loads(file.read_bytes()).get("max_seq_length")
+    except (ValueError, AttributeError):
+        return None
+    return length if isinstance(length, int) else None
 
 
 def search_models(pattern: str) -> list[ModelMeta]:

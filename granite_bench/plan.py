@@ -15,6 +15,7 @@ from typing import Any
 
 from mteb.abstasks import AbsTask
 
+from granite_bench.errors import BadInput, Fault
 from granite_bench.mirror import content_hash
 from granite_bench.models import ModelSource
 from granite_bench.store import ResultStore
@@ -74,7 +75,8 @@ def make_plan(sources: Sequence[ModelSource], tasks: Sequence[AbsTask], store: R
     Raises:
         BadInput: the folder of a data set or a stored record is broken or of a newer format.
     """
-    parts = [_Data(part) for task in tasks for part in parts_of(task)]
+    by_name = {part.metadata.name: part for task in tasks for part in parts_of(task)}
+    parts = [_Data(part) for part in by_name.values()]
     return Plan([_job(source, part, store) for source in sources for part in parts])
 
 
@@ -124,7 +126,8 @@ def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
     record = store.load_record(source.meta, name)
     result = store.load(source.meta, name)
     if result is None:
-        return _to_run(Job(source, task, wanted, "no result yet", keep=False), data)
+        return _to_run(Job(source, task, wanted, "no result yet"), data)
+    _refuse_another_folder(task, record, store.path(source.meta, name))
     if result.dataset_revision != task.metadata.revision:
         was, now = result.dataset_revision[:12], task.metadata.revision[:12]
         why = f"data changed: revision {was}, now {now}"
@@ -133,6 +136,9 @@ def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
         stored = run.get("data", {}).get("content_sha256")
         if stored and data.source["content_sha256"] not in (None, stored):
             return _to_run(Job(source, task, wanted, "the data's files changed", keep=False), data)
+        of_model = run.get("model", {}).get("content_sha256")
+        if source.folder is not None and of_model not in (None, source.content_sha256):
+            return _to_run(Job(source, task, wanted, "the model's files changed", keep=False), data)
     there = {
         (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
     }
@@ -142,6 +148,21 @@ def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
     labels = [subset if subset != "default" else split for split, subset in missing]
     shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
     return _to_run(Job(source, task, missing, f"missing: {shown}"), data)
+
+
+def _refuse_another_folder(task: AbsTask, record: Mapping[str, Any], path: Path) -> None:
+    """Results go by the task's name; two folders of one name must not replace each other's."""
+    if not isinstance(task, BeirFolderTask):
+        return
+    folder = task.metadata.dataset["path"]
+    for run in record.get("runs", ()):
+        other = run.get("data", {})
+        if other.get("dataset") != folder and other.get("revision") != task.metadata.revision:
+            what = (
+                f"holds results of another folder called {task.metadata.name}: {other['dataset']}"
+            )
+            hint = "rename the folder, or write elsewhere with --out; nothing was changed"
+            raise BadInput(Fault(str(path), what, hint))
 
 
 def _to_run(job: Job, data: _Data) -> Job:

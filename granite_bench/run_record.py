@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
+from sentence_transformers import SentenceTransformer
 
 from granite_bench.engine.encoder import EncodingCost
 from granite_bench.engine.retriever import DenseRetriever, Observation, ObservedSearch
@@ -51,7 +52,8 @@ def describe_run(
         "model": {
             "name": source.meta.name,
             "revision": source.meta.revision,
-            "content_sha256": source.content_sha256(),
+            "folder": str(source.folder) if source.folder is not None else None,
+            "content_sha256": source.content_sha256,
         },
         "data": data_source(task),
         "settings": _settings(retriever),
@@ -129,7 +131,12 @@ def _content_hash(data: Mapping[str, Any]) -> str:
 
 def _settings(retriever: DenseRetriever | ObservedSearch) -> dict[str, Any]:
     if isinstance(retriever, ObservedSearch):
-        return {"engine": "mteb's own search"}
+        inner = _transformer(retriever)
+        settings: dict[str, Any] = {"engine": "mteb's own search"}
+        if inner is not None:
+            settings["dtype"] = str(next(inner.parameters()).dtype).removeprefix("torch.")
+            settings["max_length"] = inner.max_seq_length
+        return settings
     backend = retriever.encoder.backend
     return {
         "engine": "granite-bench exact search",
@@ -143,4 +150,14 @@ def _settings(retriever: DenseRetriever | ObservedSearch) -> dict[str, Any]:
 
 
 def _device(retriever: DenseRetriever | ObservedSearch) -> str:
-    return retriever.encoder.backend.device if isinstance(retriever, DenseRetriever) else "cpu"
+    if isinstance(retriever, DenseRetriever):
+        return retriever.encoder.backend.device
+    inner = _transformer(retriever)
+    return "cpu" if inner is None else str(inner.device)
+
+
+def _transformer(retriever: ObservedSearch) -> SentenceTransformer | None:
+    """The sentence-transformers model under mteb's search and wrapper, where there is one."""
+    wrapper = getattr(retriever.model, "model", None)
+    inner = getattr(wrapper, "model", None)
+    return inner if isinstance(inner, SentenceTransformer) else None

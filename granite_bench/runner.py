@@ -109,7 +109,7 @@ def run_plan(
         outcomes += _run_model(source, jobs, store, options, say)
         for task in tasks:
             if isinstance(task, AbsTaskAggregate):
-                _save_aggregate(source, task, store)
+                outcomes += _run_aggregate(source, task, store, say)
     return outcomes
 
 
@@ -160,7 +160,9 @@ def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | Obser
     device = str(getattr(getattr(model, "model", None), "device", options.device or "cpu"))
     budget = options.token_budget or (TOKEN_BUDGET_CPU if device == "cpu" else TOKEN_BUDGET_GPU)
     return retriever_for(
-        model, encoder_options={"store_folder": options.vectors, "token_budget": budget}
+        model,
+        encoder_options={"store_folder": options.vectors, "token_budget": budget},
+        content_sha256=source.content_sha256 if source.folder is not None else None,
     )
 
 
@@ -172,7 +174,7 @@ def _run_job(
 ) -> Outcome:
     started = time.perf_counter()
     task, name = job.task, job.task.metadata.name
-    result = store.load(job.source.meta, name) if job.keep else None
+    result: TaskResult | None = None
     evaluations: list[dict[str, Any]] = []
     tables: list[pa.Table] = []
     if isinstance(retriever, DenseRetriever):
@@ -203,8 +205,8 @@ def _run_job(
         repaired_shards=repaired,
         evaluations=evaluations,
     )
-    store.save(
-        job.source.meta,
+    saved = store.save(
+        retriever.mteb_model_meta,
         result,
         run=run,
         queries=pa.concat_tables(tables) if tables else None,
@@ -214,7 +216,7 @@ def _run_job(
         cost["n_encoded"] for e in evaluations for cost in (e["docs"], e["queries"]) if cost
     )
     return Outcome(
-        job.source.name, name, "ran", result.main_score, seconds=seconds, n_encoded=n_encoded,
+        job.source.name, name, "ran", saved.main_score, seconds=seconds, n_encoded=n_encoded,
         repaired_shards=repaired,
     )  # fmt: skip
 
@@ -276,11 +278,22 @@ def _main_score(store: ResultStore, job: Job) -> float | None:
     return result.main_score if result else None
 
 
-def _save_aggregate(source: ModelSource, task: AbsTaskAggregate, store: ResultStore) -> None:
-    parts = [store.load(source.meta, part.metadata.name) for part in task.metadata.tasks]
-    results = [part for part in parts if part is not None]
-    if len(results) == len(parts):
-        store.save(source.meta, task.combine_task_results(results))
+def _run_aggregate(
+    source: ModelSource, task: AbsTaskAggregate, store: ResultStore, say: Say
+) -> list[Outcome]:
+    """An aggregate's own result, made by mteb from its parts; nothing while parts are missing."""
+    name = task.metadata.name
+    try:
+        parts = [store.load(source.meta, part.metadata.name) for part in task.metadata.tasks]
+        results = [part for part in parts if part is not None]
+        if len(results) < len(parts):
+            return []
+        saved = store.save(source.meta, task.combine_task_results(results), keep=False)
+    except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
+        cause = _cause(error, f"{source.name} on {name}", on_disk=True)
+        say(f"FAILED {source.name} on {name}: {cause}")
+        return [Outcome(source.name, name, "failed", cause=cause)]
+    return [Outcome(source.name, name, "ran", saved.main_score)]
 
 
 def _line(outcome: Outcome, job: Job) -> str:

@@ -64,10 +64,24 @@ def select(
         for result in results:
             if result.task in wanted:
                 found.setdefault(result.model, []).append((folder, result))
+    found = _checkpoints_apart(found)
     return {
         model: _select(candidates, wanted, own_first=own_first)
         for model, candidates in found.items()
     }
+
+
+def _checkpoints_apart(
+    found: Mapping[str, list[tuple[int, Result]]],
+) -> dict[str, list[tuple[int, Result]]]:
+    """Local folders of one name and different content are different models, a row each."""
+    apart: dict[str, list[tuple[int, Result]]] = {}
+    for model, candidates in found.items():
+        several = len({result.revision for _, result in candidates}) > 1
+        for folder, result in candidates:
+            mark = f" @{result.revision[:7]}" if several and model.startswith("local/") else ""
+            apart.setdefault(f"{model}{mark}", []).append((folder, result))
+    return apart
 
 
 def _select(

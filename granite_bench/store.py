@@ -7,10 +7,13 @@ rows first, mteb's JSON last, each through a temporary file.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,43 +117,52 @@ class ResultStore:
         *,
         run: Mapping[str, Any] | None = None,
         queries: pa.Table | None = None,
-        encode_kwargs: Mapping[str, Any] | None = None,
         keep: bool = True,
-    ) -> Path:
+    ) -> TaskResult:
         """
-        Write a result and what belongs to it; returns the path of mteb's JSON.
+        Write a result and what belongs to it, added to what is there at that moment.
+
+        Two runs may write the same result at once: the second waits, and adds to the first.
 
         Args:
             meta: the model; its name, revision and experiment_kwargs decide on the folder.
-            result: everything that is to be in the file, earlier subsets included.
+            result: the splits and subsets of this run.
             run: what happened in this run, with its *evaluations*; None writes no record.
             queries: this run's rows, of QUERY_SCHEMA.
-            encode_kwargs: what mteb notes in its own run settings.
-            keep: whether records of earlier runs stay for subsets that this run did not touch.
+            keep: whether a stored result, its record and its rows stay for what this run did
+                not evaluate; False when they are of other data.
+
+        Returns:
+            The result as it is stored now.
 
         Raises:
             StorageError: nothing of this result is there, or the earlier one still is.
+            BadInput: what is stored is broken, or of a newer format.
         """
         target = self.path(meta, result.task_name)
         record = record_path(target)
-        earlier = read_record(record).get("runs", [])
-        if queries is not None:
-            rows = _merged_rows(record.with_suffix(".parquet"), queries, keep=keep)
-            write_atomically(record.with_suffix(".parquet"), _parquet(rows))
-        if run is not None:
-            runs = _merged_runs(earlier if keep else [], run)
-            content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
-            write_atomically(record, json.dumps(content, indent=2, ensure_ascii=False).encode())
-        for name, file in self._as_mteb_writes_it(meta, result, target, encode_kwargs).items():
-            write_atomically(target.parent / name, file)
-        return target
+        with _locked(target.parent):
+            earlier = read_record(record).get("runs", [])
+            stored = self.load(meta, result.task_name) if keep else None
+            keep = stored is not None
+            if stored is not None:
+                result = stored.merge(result)
+            if queries is not None:
+                rows = _merged_rows(record.with_suffix(".parquet"), queries, keep=keep)
+                write_atomically(record.with_suffix(".parquet"), _parquet(rows))
+            if run is not None:
+                runs = _merged_runs(earlier if keep else [], run)
+                content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
+                write_atomically(record, json.dumps(content, indent=2, ensure_ascii=False).encode())
+            for name, file in self._as_mteb_writes_it(meta, result, target).items():
+                write_atomically(target.parent / name, file)
+        return result
 
     def _as_mteb_writes_it(
         self,
         meta: ModelMeta,
         result: TaskResult,
         target: Path,
-        encode_kwargs: Mapping[str, Any] | None,
     ) -> dict[str, bytes]:
         """File name -> content, the result itself last."""
         try:
@@ -162,7 +174,7 @@ class ResultStore:
                 settings = target.parent / "run_settings.jsonl"
                 if settings.exists():
                     shutil.copy(settings, staged.parent)
-                stage.save_to_cache(result, meta, encode_kwargs=encode_kwargs)
+                stage.save_to_cache(result, meta)
                 names = sorted(
                     (path.name for path in staged.parent.iterdir() if path.is_file()),
                     key=lambda name: name == staged.name,
@@ -172,6 +184,21 @@ class ResultStore:
             raise StorageError(
                 f"{target}: cannot be prepared: {error.strerror or error}"
             ) from error
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time below *folder*; the lock goes with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _merged_runs(earlier: list[dict[str, Any]], run: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -32,6 +32,10 @@ FORMAT_VERSION = 1
 _M = TypeVar("_M", bound=BaseModel)
 
 
+# Results and reports are files of this name.
+_FILE_NAME = r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$"
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -40,7 +44,7 @@ class _Document(_Strict):
     """What every file starts with."""
 
     version: StrictInt
-    name: str
+    name: str = Field(pattern=_FILE_NAME)
     title: str
 
     @field_validator("version")
@@ -62,14 +66,14 @@ class SuiteTask(_Strict):
     The score of a task is mteb's: the mean of *metric* over all its splits and subsets.
     """
 
-    name: str
+    name: str = Field(pattern=_FILE_NAME)
     path: str | None = None
     """A BEIR-layout folder of the user's own, relative to the suite file."""
-    language: str | None = None
+    language: str | None = Field(default=None, pattern=r"^[a-z]{3}-[A-Z][a-z]{3}$")
     """mteb's code of the language of *path*, such as deu-Latn; English when left out."""
     subsets: tuple[str, ...] = ("default",)
     splits: tuple[str, ...] = ("test",)
-    metric: str = ""
+    metric: str = Field(default="", pattern=r"^[a-z0-9_]*$")
     """mteb's name of the main metric; the suite's when left out."""
     group: str | None = None
     """The label under which the suite's groups collect this task (a language, a task type)."""

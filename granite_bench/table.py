@@ -202,14 +202,15 @@ def _shown(
     shown = {
         name: selection
         for name, selection in selections.items()
-        if any(name == model or name.startswith(f"{model} (") for model in models)
+        if any(_is_of(name, model) for model in models)
     }
-    absent = [
-        model
-        for model in models
-        if not any(name == model or name.startswith(f"{model} (") for name in shown)
-    ]
+    absent = [model for model in models if not any(_is_of(name, model) for name in shown)]
     return shown | {model: Selection({}, {}, "") for model in absent}
+
+
+def _is_of(name: str, model: str) -> bool:
+    """Whether a row is of a model: itself, a variant of it, or a checkpoint of that name."""
+    return name == model or name.startswith((f"{model} (", f"{model} @"))
 
 
 def _check_records(selections: Iterable[Selection]) -> None:

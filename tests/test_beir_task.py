@@ -382,3 +382,12 @@ def test_faults_show_when_the_run_is_planned(tmp_path: Path) -> None:
     task = beir_task(_folder(tmp_path / "data", docs=[*DOCS, "{"]))
     with pytest.raises(BadInput, match=r"corpus\.jsonl:4: not valid JSON"):
         sizes(task)
+
+
+def test_another_split_than_test_can_be_asked_for(tmp_path: Path) -> None:
+    """Test alone is what is evaluated otherwise."""
+    from granite_bench.tasks import restrict
+
+    folder = _folder(tmp_path)
+    (folder / "qrels" / "dev.tsv").write_bytes((folder / "qrels" / "test.tsv").read_bytes())
+    assert list(restrict(beir_task(folder), splits=["dev"]).eval_splits) == ["dev"]

@@ -698,3 +698,52 @@ def test_full_disk_leaves_nothing_half_written_and_the_same_command_finishes(
         shutil.rmtree(out)
         capsys.readouterr()
     assert n_failed >= 3
+
+
+def test_two_runs_of_one_task_at_once_keep_each_others_subsets(tmp_path: Path) -> None:
+    """Both read the folder before either wrote; the second adds to what the first left."""
+    names = {"tasks": ["ParallelFactsRetrieval"], "models": [BM25], "results": tmp_path / "results"}
+    first, second = (prepare(subsets=[subset], **names) for subset in ("en", "de"))
+    first.start()
+    second.start()
+    [path] = (tmp_path / "results").glob("*/*/ParallelFactsRetrieval.json")
+    stored = json.loads(path.read_bytes())
+    assert {entry["hf_subset"] for entry in stored["scores"]["test"]} == {"en", "de"}
+
+
+def test_a_folder_named_like_another_task_is_refused(tmp_path: Path) -> None:
+    """Its result would stand in that task's column, and replace its file."""
+    folder = tmp_path / "NFCorpus"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d", "text": "a"}\n')
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "a"}\n')
+    (folder / "qrels" / "test.tsv").write_text("q\td\t1\n")
+    with pytest.raises(BadInput, match="name of another task"):
+        prepare(tasks=[str(folder)], models=[BM25], results=tmp_path / "results")
+
+
+def test_changed_model_files_are_run_again(finished: Finished, tmp_path: Path) -> None:
+    """A folder's revision may stay while its files change, as in a mirror filled by hand."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.results, results)
+    [record] = results.glob("quickstart*/*/records/small-talk.json")
+    content = json.loads(record.read_bytes())
+    content["runs"][0]["model"]["content_sha256"] = "0" * 64
+    record.write_text(json.dumps(content))
+    prepared = prepare(models=[MINILM], tasks=[str(finished.folder)], results=results)
+    assert [job.reason for job in prepared.plan.jobs] == ["the model's files changed"]
+
+
+def test_a_length_that_the_model_has_anyway_makes_no_variant() -> None:
+    """MiniLM's folder says 256 tokens."""
+    assert find_model(MINILM, max_length=256).max_length is None
+    assert find_model(MINILM, max_length=255).max_length == 255
+
+
+def test_names_of_tasks_are_known_without_a_word_of_warning() -> None:
+    """A notebook's cell must not fill with mteb's remarks on 700 tasks it does not run."""
+    from granite_bench.tasks import known_task_names
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert {"SciFact", "ParallelFactsRetrieval"} <= known_task_names()

@@ -200,3 +200,11 @@ def test_the_reason_stands_in_the_provenance_of_the_cell(root: Path) -> None:
     note = page.rows[0][page.heads.index("TaskA")].note
     assert note == "TaskA, revision new, data data-1, mteb 2.26.24 (the newest of 2 results)"
     assert RULE in page.notes
+
+
+def test_checkpoints_of_one_name_are_rows_of_their_own(root: Path) -> None:
+    """run calls A/final and B/final both local/final; their content is their revision."""
+    write_result(root, "local/final", "TaskA", half(0.5), revision="aaaaaaaaaa")
+    write_result(root, "local/final", "TaskA", half(0.6), revision="bbbbbbbbbb")
+    table = make_table(suite_of("TaskA"), [root], Options(models=["local/final"]))
+    assert [row.model for row in table.rows] == ["local/final @bbbbbbb", "local/final @aaaaaaa"]

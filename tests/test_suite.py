@@ -442,3 +442,19 @@ def test_average_over_groups_needs_groups(tmp_path: Path) -> None:
     assert [fault.what for fault in faults_of(path)] == [
         "average is over groups, but there are no groups"
     ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "tasks: [../../evil]",
+        "tasks: [{name: NQ, metric: nDCG@10}]",
+        "tasks: [{name: mine, path: data, language: german}]",
+    ],
+    ids=["name that is a path", "metric of the page", "language in words"],
+)
+def test_values_that_could_only_do_harm_are_refused(tmp_path: Path, changed: str) -> None:
+    """Results are files named after tasks; mteb knows ndcg_at_10 and deu-Latn."""
+    path = write_suite(tmp_path, valid(changed))
+
+    assert [fault.where.removeprefix(f"{path}: ")[:8] for fault in faults_of(path)] == ["tasks[0]"]

@@ -79,7 +79,7 @@ def run(
     suite = options["suite"]
     prepared = prepare(vectors=None if no_vectors else vectors or DEFAULT_VECTORS, **options)
     _print_plan(prepared.plan)
-    if dry_run or not prepared.plan.to_run:
+    if dry_run or prepared.nothing_to_do:
         click.echo("nothing was run" if dry_run else "nothing to do: every result is there")
         return
     outcomes = prepared.start(say=lambda line: click.echo(line, err=True))

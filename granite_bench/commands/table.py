@@ -110,7 +110,8 @@ def _make_table(
     from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
     from granite_bench.table import Options, make_overview, make_table
 
-    shown = [*models, *(load_panel(panel).models if panel else ())]
+    named = [f"local/{Path(m).resolve().name}" if Path(m).is_dir() else m for m in models]
+    shown = [*named, *(load_panel(panel).models if panel else ())]
     if is_overview(name):
         if options["by"] != "task" or options["common"]:
             raise click.UsageError("an overview has its suites as columns; leave --by and --common")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,7 +79,9 @@ class SentenceTransformersBackend:
     ) -> None:
         self._wrapper = wrapper
         self._model = wrapper.model
-        self.max_length: int | None = self._model.max_seq_length
+        length = self._model.max_seq_length
+        # Static embeddings read any length, and say infinity.
+        self.max_length: int | None = length if length and math.isfinite(length) else None
         parameter = next(self._model.parameters(), torch.empty(0))
         self.dtype = str(parameter.dtype).removeprefix("torch.")
         self.device = str(self._model.device)

@@ -92,7 +92,7 @@ _RUN_OPTIONS = {"max_length": "--max-length", "dtype": "--dtype"}
 
 def reproduce(table: Table, row: Row, task: str) -> str:
     """The command that computes one task of a row again."""
-    model = row.model.split(" (")[0] if row.settings else row.model
+    model = _model_argument(row)
     strange = sorted(set(row.settings) - set(_RUN_OPTIONS))
     if strange:
         return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
@@ -101,6 +101,16 @@ def reproduce(table: Table, row: Row, task: str) -> str:
     for name, value in sorted(row.settings.items()):
         words += [_RUN_OPTIONS[name], str(value)]
     return shlex.join(words)
+
+
+def _model_argument(row: Row) -> str:
+    """What --model was given: a local folder's path stands in its record."""
+    for cell in row.cells.values():
+        for source in cell.sources:
+            for run in source.record.get("runs", ()):
+                if row.model.startswith("local/") and run.get("model", {}).get("folder"):
+                    return str(run["model"]["folder"])
+    return row.model.split(" (")[0] if row.settings else row.model
 
 
 def _completeness(row: Row) -> PageCell:

@@ -19,6 +19,9 @@ from mteb.abstasks.task_metadata import TaskMetadata
 
 from granite_bench.errors import BadInput, Fault
 
+MOST_RELEVANT = 1000
+"""trec_eval's nDCG takes time and memory by the highest relevance."""
+
 MOST_FAULTS_SHOWN = 20
 """Of one kind in one file: a broken export repeats one fault on every line."""
 
@@ -89,8 +92,6 @@ def beir_task(
     if faults:
         raise BadInput(faults)
     splits = [file.stem for file in qrels_files]
-    # "test" alone when it is there, as BEIR and mteb do; all of them otherwise.
-    evaluated = ["test"] if "test" in splits else splits
 
     class Task(BeirFolderTask):
         metadata = TaskMetadata(
@@ -100,12 +101,13 @@ def beir_task(
             type="Retrieval",
             category="t2t",
             modalities=["text"],
-            eval_splits=evaluated,
+            eval_splits=splits,
             eval_langs=[language or "eng-Latn"],
             main_score="ndcg_at_10",
         )
 
-    return Task()
+    # "test" alone when it is there and no other is asked for, as BEIR and mteb do.
+    return Task().filter_eval_splits(["test"] if "test" in splits else splits)
 
 
 def _dataset(rows: Mapping[str, Mapping[str, str]]) -> Dataset:
@@ -191,6 +193,15 @@ def _json_lines(file: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str
                 faults.append(Fault(f"{file}:{number}", "must be a JSON object"))
 
 
+def _relevance(text: str) -> int | None:
+    """A relevance, also as "1.0"; None when it is no whole number, or beyond MOST_RELEVANT."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and abs(number) <= MOST_RELEVANT else None
+
+
 def _tab_separated(file: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
     """(line number, columns) of the lines that are not empty; quotes have no meaning."""
     with file.open("rb") as lines:
@@ -208,10 +219,13 @@ def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:
     file = folder.path / "qrels" / f"{split}.tsv"
     qrels: dict[str, dict[str, int]] = {}
     faults: list[Fault] = []
+    first = True
     for number, row in _tab_separated(file, faults):
         where = f"{file}:{number}"
-        if number == 1 and row[-1].strip() == "score":
-            continue
+        if first and _relevance(row[-1]) is None:
+            first = False
+            continue  # the header
+        first = False
         if len(row) == 4:  # TREC: query-id, iteration, corpus-id, score
             row = [row[0], row[2], row[3]]
         if len(row) != 3:
@@ -224,10 +238,12 @@ def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:
             faults.append(Fault(where, f"document '{document}' is not in corpus.jsonl"))
         if document in qrels.get(query, {}):
             faults.append(Fault(where, f"'{query}' and '{document}' are judged twice"))
-        try:
-            qrels.setdefault(query, {})[document] = int(score)
-        except ValueError:
-            faults.append(Fault(where, f"score '{score}' is not a whole number"))
+        relevance = _relevance(score)
+        if relevance is None:
+            limits = f"from -{MOST_RELEVANT} to {MOST_RELEVANT}"
+            faults.append(Fault(where, f"score '{score}' is not a whole number", limits))
+        else:
+            qrels.setdefault(query, {})[document] = relevance
     if not qrels and not faults:
         faults.append(Fault(str(file), "has no judgements"))
     folder.faults += _shortened(faults, file)
