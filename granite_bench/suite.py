@@ -33,7 +33,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 # Results and reports are files of this name.
-_FILE_NAME = r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$"
+_FILE_NAME = r"^[^./\x00][^/\x00]*$"
 
 
 class _Strict(BaseModel):
