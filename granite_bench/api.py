@@ -36,10 +36,9 @@ class PreparedRun:
     def nothing_to_do(self) -> bool:
         """Whether every result is there, those of aggregates (CQADupstack) included."""
         aggregates = [task for task in self.tasks if task.is_aggregate]
-        sources = {id(job.source): job.source for job in self.plan.jobs}.values()
         return not self.plan.to_run and all(
             self.store.load(source.meta, task.metadata.name) is not None
-            for source in sources
+            for source in self.plan.sources
             for task in aggregates
         )
 

@@ -58,6 +58,11 @@ class Plan:
     jobs: Sequence[Job]
 
     @property
+    def sources(self) -> list[ModelSource]:
+        """The models, each once, in order."""
+        return list({id(job.source): job.source for job in self.jobs}.values())
+
+    @property
     def to_run(self) -> list[Job]:
         """The jobs that are not done."""
         return [job for job in self.jobs if not job.done]

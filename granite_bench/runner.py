@@ -104,17 +104,13 @@ def run_plan(
         One Outcome per job, in the plan's order. Never raises for a job that fails.
     """
     outcomes: list[Outcome] = []
-    for source in _in_order(plan):
+    for source in plan.sources:
         jobs = [job for job in plan.jobs if job.source is source]
         outcomes += _run_model(source, jobs, store, options, say)
         for task in tasks:
             if isinstance(task, AbsTaskAggregate):
                 outcomes += _run_aggregate(source, task, store, say)
     return outcomes
-
-
-def _in_order(plan: Plan) -> list[ModelSource]:
-    return list({id(job.source): job.source for job in plan.jobs}.values())
 
 
 def _run_model(

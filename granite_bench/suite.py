@@ -193,9 +193,8 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
         BadInput: no such suite, or a file with faults (all of them named).
     """
     path = _find(name, suites_folder(), suite_names(), "suite", other_names=overview_names())
-    raw, faults = read_yaml(path)
-    suite, more = _validate(Suite, raw, path)
-    faults += more + _repeated_tasks(raw, path)
+    suite, raw, faults = _read(Suite, path)
+    faults += _repeated_tasks(raw, path)
     if known_tasks is not None:
         faults += _unknown_tasks(raw, path, known_tasks)
     if faults or suite is None:
@@ -227,9 +226,7 @@ def load_overview(name: str) -> Overview:
         BadInput: no such overview, or a file with faults (all of them named).
     """
     path = _find(name, suites_folder() / "overviews", overview_names(), "overview")
-    raw, faults = read_yaml(path)
-    overview, more = _validate(Overview, raw, path)
-    faults += more
+    overview, _, faults = _read(Overview, path)
     known = suite_names()
     for position, each in enumerate(overview.suites if overview is not None else ()):
         where = f"{path}: suites[{position}]"
@@ -249,10 +246,7 @@ def load_panel(name: str) -> Panel:
     Raises:
         BadInput: no such panel, or a file with faults (all of them named).
     """
-    path = _find(name, suites_folder() / "panels", panel_names(), "panel")
-    raw, faults = read_yaml(path)
-    panel, more = _validate(Panel, raw, path)
-    faults += more
+    panel, _, faults = _read(Panel, _find(name, suites_folder() / "panels", panel_names(), "panel"))
     if faults or panel is None:
         raise BadInput(faults)
     return panel
@@ -312,6 +306,13 @@ def read_yaml(path: Path) -> tuple[Any, list[Fault]]:
     if not isinstance(raw, dict):
         raise BadInput([*faults, Fault(str(path), "must be a mapping of keys to values")])
     return raw, faults
+
+
+def _read(model: type[_M], path: Path) -> tuple[_M | None, Any, list[Fault]]:
+    """What a file holds, validated (None when it is not valid) and raw, and all its faults."""
+    raw, faults = read_yaml(path)
+    document, more = _validate(model, raw, path)
+    return document, raw, faults + more
 
 
 def _validate(model: type[_M], raw: Any, path: Path) -> tuple[_M | None, list[Fault]]:

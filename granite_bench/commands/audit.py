@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from granite_bench.commands.options import results_option
+
 if TYPE_CHECKING:
     from granite_bench.report.audit import AuditForm
 
@@ -24,14 +26,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     metavar="PUBLISHED.csv...",
 )
-@click.option(
-    "--results",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    default=(Path("results"),),
-    show_default="results",
-    help="A results folder, or a clone of mteb's public results; may be repeated.",
-)
+@results_option
 @click.option(
     "--format",
     "form",

@@ -9,18 +9,12 @@ from typing import Any
 
 import click
 
+from granite_bench.commands.options import results_option
+
 FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 
 _table_options = [
-    click.option(
-        "--results",
-        "results",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        default=(Path("results"),),
-        show_default="results",
-        help="A results folder, or a clone of mteb's public results; may be repeated.",
-    ),
+    results_option,
     click.option(
         "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
     ),

@@ -309,7 +309,6 @@ class _TimedEncoder:
     def __init__(self, model: Any, observed: ObservedSearch) -> None:
         self._model = model
         self._observed = observed
-        self.encode_seconds = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
