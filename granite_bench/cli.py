@@ -6,6 +6,7 @@ import click
 
 from granite_bench import __version__
 from granite_bench.commands.audit import audit
+from granite_bench.commands.cache import cache
 from granite_bench.commands.fetch import fetch
 from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
@@ -24,5 +25,5 @@ def cli() -> None:
     """Evaluate and compare text embedding models, with numbers that can be audited."""
 
 
-for command in (audit, fetch, models, panels, report, run, suites, table, tasks):
+for command in (audit, cache, fetch, models, panels, report, run, suites, table, tasks):
     cli.add_command(command)
