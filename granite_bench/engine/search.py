@@ -3,77 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-Run = dict[str, dict[str, float]]
-"""query id -> document id -> score, best first; equal scores by document id, descending."""
+from granite_bench.engine.run import Documents, Run
+from granite_bench.engine.vectors import Vectors
 
-Similarity = Callable[[torch.Tensor, torch.Tensor], Any]
-"""(n_queries, dim), (n_docs, dim) -> (n_queries, n_docs), a tensor or an array."""
+CANDIDATES_PER_GROUP = 16_384
+"""Vectors that rank_candidates gathers at a time, unless one query has more candidates."""
 
-TEXTS_PER_BLOCK = 50_000
-# One block of scores is TEXTS_PER_BLOCK x QUERIES_PER_BLOCK x 4 bytes: 400 MB.
-QUERIES_PER_BLOCK = 2_000
+
+@dataclass(frozen=True)
+class Similarity:
+    """
+    How a query and a document are scored.
+
+    Attributes:
+        prepare: float32 (n, dim) -> float32 (n, dim), on the same device; may overwrite. Queries
+            and documents go through it before they are scored.
+        scores: (n_queries, dim), (n_docs, dim) -> (n_queries, n_docs), a tensor or an array.
+            None: the inner product.
+    """
+
+    prepare: Callable[[torch.Tensor], torch.Tensor]
+    scores: Callable[[torch.Tensor, torch.Tensor], Any] | None = None
+
+
+def similarity_of(name: str | None, own: Callable[[torch.Tensor, torch.Tensor], Any]) -> Similarity:
+    """
+    A model's similarity.
+
+    Args:
+        name: sentence-transformers' similarity_fn_name. "cosine" and "dot" become a matrix
+            product; whatever else, and None, is left to *own*.
+        own: the model's function, as Similarity.scores.
+    """
+    if name == "cosine":
+        return Similarity(_with_norm_1)
+    if name == "dot":
+        return Similarity(_as_it_is)
+    return Similarity(_as_it_is, own)
+
+
+def _with_norm_1(vectors: torch.Tensor) -> torch.Tensor:
+    # What sentence-transformers' and mteb's cos_sim do; a vector of zeros stays one.
+    if vectors.device.type != "cpu":
+        return torch.nn.functional.normalize(vectors, dim=1, out=vectors)
+    # By this thread alone: torch's threads would stay awake for a while, on the cores that the
+    # next matrix product wants (a search of 5,000 documents took 16 ms instead of 1).
+    rows = vectors.numpy()
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    rows *= (1 / np.maximum(norms, np.float32(1e-12)))[:, None]
+    return vectors
+
+
+def _as_it_is(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors
+
+
+class NotANumber(Exception):
+    """A score of the query in row *row* is NaN."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
 
 
 def search_exact(
     queries: npt.NDArray[np.float32],
-    docs: npt.NDArray[np.float32],
+    docs: Vectors,
     query_ids: Sequence[str],
-    doc_ids: Sequence[Sequence[str]],
+    documents: Documents,
     *,
     top_k: int,
     similarity: Similarity,
+    device: str = "cpu",
 ) -> Run:
     """
     Rank every document for every query; no index, no approximation.
 
     Args:
         queries: float32 (n_queries, dim).
-        docs: float32 (n_texts, dim), one row per different text.
+        docs: n_texts vectors, one per different text; read in blocks, each block once. Copies of
+            a text are scored once: a matrix product may round equal columns differently, and
+            copies would tie or not by where in the corpus they stand.
         query_ids: row i of *queries* is query_ids[i].
-        doc_ids: row i of *docs* is the text of all documents in doc_ids[i]. Copies of a text
-            are scored once: a matrix product may round equal columns differently, and copies
-            would tie or not by where in the corpus they stand.
-        top_k: documents kept per query; all of them when there are fewer.
-        similarity: the model's own, so that scores are what mteb would compute.
+        documents: text t of *documents* has vector t of *docs*.
+        top_k: documents kept per query, 1 or more; all of them when there are fewer.
+        device: where scores are computed, a name that torch knows.
 
     Returns:
         Run: float32 scores. Equal scores rank by document id, descending, as trec_eval does,
         also where they straddle rank top_k.
 
-    Memory: O(QUERIES_PER_BLOCK * TEXTS_PER_BLOCK + n_queries * top_k).
+    Raises:
+        ValueError: a score is NaN, or there are not as many vectors as texts.
+
+    Memory: O(n_queries * top_k), and blocks whose size does not grow with the corpus
+    (host_search, device_search); 4 bytes a text for ties.
     """
-    run: Run = {}
-    for first in range(0, len(query_ids), QUERIES_PER_BLOCK):
-        block = torch.from_numpy(queries[first : first + QUERIES_PER_BLOCK])
-        block_ids = query_ids[first : first + QUERIES_PER_BLOCK]
-        kept: list[list[tuple[float, str]]] = [[] for _ in block_ids]
-        for start in range(0, len(docs), TEXTS_PER_BLOCK):
-            doc_block = torch.from_numpy(docs[start : start + TEXTS_PER_BLOCK])
-            scores = torch.as_tensor(similarity(block, doc_block)).float()
-            for row, candidates in enumerate(_candidates(scores, top_k)):
-                values = scores[row][candidates].tolist()
-                kept[row] += [
-                    (value, doc_id)
-                    for value, column in zip(values, candidates, strict=True)
-                    for doc_id in doc_ids[start + column]
-                ]
-                kept[row] = _best(kept[row], top_k)
-        for query_id, ranked in zip(block_ids, kept, strict=True):
-            run[query_id] = {doc_id: score for score, doc_id in ranked}
-    return run
+    if docs.n_vectors != documents.n_texts:
+        raise ValueError(f"{docs.n_vectors} vectors for {documents.n_texts} texts")
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; a ranking keeps 1 document or more")
+    if not len(query_ids) or not len(documents):
+        return _empty_run(query_ids, documents)
+    # The top_k best texts hold the top_k best documents: before a document of any other text
+    # come the first documents of top_k texts.
+    n_texts = min(top_k, docs.n_vectors)
+    lows = np.uint32(2**32 - 1) - documents.text_ranks
+    try:
+        if device == "cpu":
+            # Here, since loading numba takes as long as a small search.
+            from granite_bench.engine import host_search
+
+            keys = host_search.best_texts(queries, docs, lows, top_k=n_texts, similarity=similarity)
+        else:
+            keys = _on_device(queries, docs, lows, n_texts, similarity, device)
+    except NotANumber as error:
+        raise _not_a_number(query_ids[error.row]) from None
+    if len(documents) > documents.n_texts:
+        keys = _documents_of_texts(keys, documents, top_k)
+    return _run(keys, query_ids, documents)
 
 
 def rank_candidates(
     queries: npt.NDArray[np.float32],
-    docs: npt.NDArray[np.float32],
+    docs: Vectors,
     query_ids: Sequence[str],
-    doc_ids: Sequence[Sequence[str]],
+    documents: Documents,
     *,
     candidates: Mapping[str, Sequence[str]],
     top_k: int,
@@ -83,33 +147,121 @@ def rank_candidates(
     Rank for each query only the documents that *candidates* lists for it (mteb's reranking tasks).
 
     Arguments and result are those of search_exact; a query without candidates has an empty
-    ranking. Raises KeyError when a candidate is not in *doc_ids*.
+    ranking. Raises KeyError when a candidate is not in *documents*.
     """
-    row_of = {doc_id: row for row, same in enumerate(doc_ids) for doc_id in same}
-    run: Run = {}
-    for position, query_id in enumerate(query_ids):
-        listed = candidates.get(query_id, ())
-        rows = sorted({row_of[doc_id] for doc_id in listed})
-        if not rows:
-            run[query_id] = {}
+    listed = [list(dict.fromkeys(candidates.get(query_id, ()))) for query_id in query_ids]
+    numbers = _numbers([doc_id for of_query in listed for doc_id in of_query], documents)
+    ends = np.cumsum([len(of_query) for of_query in listed], dtype=np.intp)
+    docs_of = np.split(numbers, ends[:-1]) if listed else []
+    depth = min(top_k, max(map(len, listed), default=0))
+    best = np.full((len(query_ids), depth), -1, np.int32)
+    scores = np.zeros((len(query_ids), depth), np.float32)
+    prepared = similarity.prepare(torch.from_numpy(queries.copy()))
+    for group in _groups(docs_of):
+        texts, places = np.unique(
+            documents.texts[np.concatenate([docs_of[row] for row in group])], return_inverse=True
+        )
+        vectors = similarity.prepare(torch.from_numpy(docs.gather(texts.astype(np.intp))))
+        first = 0
+        for row in group:
+            of_query = docs_of[row]
+            used, columns = np.unique(places[first : first + len(of_query)], return_inverse=True)
+            first += len(of_query)
+            # Copies of a text are scored once, as in search_exact.
+            of_texts = _scores(prepared[row : row + 1], vectors[used], similarity)[0]
+            if np.isnan(of_texts).any():
+                raise _not_a_number(query_ids[row])
+            of_docs = of_texts[columns]
+            order = np.lexsort((documents.ranks[of_query], -of_docs))[:top_k]
+            best[row, : len(order)] = of_query[order]
+            scores[row, : len(order)] = of_docs[order]
+    return Run(query_ids, documents, best, scores)
+
+
+def _on_device(
+    queries: npt.NDArray[np.float32],
+    docs: Vectors,
+    lows: npt.NDArray[np.uint32],
+    top_k: int,
+    similarity: Similarity,
+    device: str,
+) -> npt.NDArray[np.uint64]:
+    from granite_bench.engine import device_search
+
+    return device_search.best_texts(
+        queries, docs, lows, top_k=top_k, similarity=similarity, device=device
+    )
+
+
+def _documents_of_texts(
+    keys: npt.NDArray[np.uint64], documents: Documents, top_k: int
+) -> npt.NDArray[np.uint64]:
+    """The keys of the best documents, from those of the best texts."""
+    from granite_bench.engine.top_k import spread_to_copies
+
+    spread = np.empty((len(keys), min(top_k, len(documents))), np.uint64)
+    docs, starts = documents.by_text
+    spread_to_copies(
+        np.ascontiguousarray(keys),
+        documents.by_rank,
+        documents.texts.astype(np.int64, copy=False),
+        docs,
+        starts,
+        documents.ranks,
+        spread,
+    )
+    return np.sort(spread, axis=1)[:, ::-1]
+
+
+def _run(keys: npt.NDArray[np.uint64], query_ids: Sequence[str], documents: Documents) -> Run:
+    """The run whose keys (see top_k) these are; every query has all of its documents."""
+    docs = documents.by_rank[np.uint32(2**32 - 1) - keys.astype(np.uint32)]
+    image = (keys >> np.uint64(32)).astype(np.uint32)
+    sign = np.uint32(2**31)
+    scores = np.where(image & sign, image ^ sign, ~image).view(np.float32)
+    return Run(query_ids, documents, docs, scores)
+
+
+def _empty_run(query_ids: Sequence[str], documents: Documents) -> Run:
+    shape = len(query_ids), 0
+    return Run(query_ids, documents, np.empty(shape, np.int32), np.empty(shape, np.float32))
+
+
+def _not_a_number(query_id: str) -> ValueError:
+    return ValueError(
+        f"query '{query_id}': a score is NaN\n"
+        "  its vector or a document's is not finite, or the similarity overflows"
+    )
+
+
+def _numbers(ids: list[str], documents: Documents) -> npt.NDArray[np.int32]:
+    """The number of each document; KeyError for an id that is none of them."""
+    found = pc.index_in(pa.array(ids, pa.large_string()), value_set=documents.ids)
+    if found.null_count:
+        raise KeyError(ids[found.is_null().index(True).as_py()])
+    numbers: npt.NDArray[np.int32] = found.to_numpy()
+    return numbers
+
+
+def _groups(docs_of: Sequence[npt.NDArray[np.int32]]) -> list[list[int]]:
+    """Rows of queries with candidates, in groups of CANDIDATES_PER_GROUP at most or one query."""
+    groups: list[list[int]] = []
+    n_in_group = CANDIDATES_PER_GROUP
+    for row, docs in enumerate(docs_of):
+        if not len(docs):
             continue
-        query = torch.from_numpy(queries[position : position + 1])
-        scores = torch.as_tensor(similarity(query, torch.from_numpy(docs[rows]))).float()
-        score_of = dict(zip(rows, scores[0].tolist(), strict=True))
-        ranked = _best([(score_of[row_of[doc_id]], doc_id) for doc_id in listed], top_k)
-        run[query_id] = {doc_id: score for score, doc_id in ranked}
-    return run
+        n_in_group += len(docs)
+        if n_in_group > CANDIDATES_PER_GROUP:
+            groups.append([])
+            n_in_group = len(docs)
+        groups[-1].append(row)
+    return groups
 
 
-def _candidates(scores: torch.Tensor, top_k: int) -> list[npt.NDArray[np.intp]]:
-    """For each row, the positions of its top_k scores and of all that equal the last of them."""
-    top_k = min(top_k, scores.shape[1])
-    threshold = torch.topk(scores, top_k, dim=1).values[:, -1:]
-    rows, columns = torch.nonzero(scores >= threshold, as_tuple=True)
-    ends = torch.bincount(rows, minlength=scores.shape[0]).cumsum(0)[:-1]
-    return np.split(columns.numpy(), ends.numpy())
-
-
-def _best(scored: list[tuple[float, str]], top_k: int) -> list[tuple[float, str]]:
-    """The first top_k by score, then by id, both descending: trec_eval's order."""
-    return sorted(scored, reverse=True)[:top_k]
+def _scores(
+    queries: torch.Tensor, docs: torch.Tensor, similarity: Similarity
+) -> npt.NDArray[np.float32]:
+    if similarity.scores is None:
+        return (queries @ docs.T).numpy()
+    scores = torch.as_tensor(similarity.scores(queries, docs))
+    return scores.to("cpu", torch.float32).numpy()
