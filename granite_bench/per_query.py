@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
-import pytrec_eval
 
+from granite_bench.engine.measures import (
+    NOT_FOUND,
+    find_judged,
+    first_relevant_ranks,
+    ndcg,
+    ranked_places,
+    recall,
+)
+from granite_bench.engine.run import Run
 from granite_bench.store import QUERY_SCHEMA
 
 TOP_DOCS = 10
@@ -18,36 +27,64 @@ def query_rows(
     *,
     split: str,
     subset: str,
+    ignore_identical_ids: bool = False,
+    skip_first_result: bool = False,
 ) -> pa.Table:
     """
     One row per query of *run* that has judgements, as store.QUERY_SCHEMA describes it.
 
     Args:
         qrels: query id -> document id -> relevance; above 0 is relevant.
-        run: query id -> document id -> score.
+        run: query id -> document id -> score; fastest as a Run.
         split, subset: where the queries are from.
+        ignore_identical_ids, skip_first_result: the task's. What mteb does not score then is
+            not in the rows either.
     """
-    evaluator = pytrec_eval.RelevanceEvaluator(
-        {query: dict(judged) for query, judged in qrels.items()}, {"ndcg_cut.10", "recall.100"}
+    if not isinstance(run, Run):
+        if skip_first_result:  # of equal scores mteb skips what the model named first
+            run = _without_firsts(run, ignore_identical_ids=ignore_identical_ids)
+            skip_first_result = False
+        run = Run.from_dicts(run)
+    options = {"ignore_identical_ids": ignore_identical_ids, "skip_first_result": skip_first_result}
+    judged = find_judged(run, qrels, **options)
+    # float64 scores may differ where trec_eval, which compares float32, sees a tie: its measures
+    # go by its order, the first relevant rank by the order of the scores, as in mteb's MRR.
+    single = run.rounded()
+    by_trec = judged if single is run else find_judged(single, qrels, **options)
+    first = first_relevant_ranks(judged)
+    found = first != NOT_FOUND
+
+    top = ranked_places(run, judged, depth=TOP_DOCS + 2)  # one each for the two options
+    top &= top.cumsum(axis=1) <= TOP_DOCS
+    starts = pa.array(np.append(0, top.sum(axis=1).cumsum()), pa.int32())
+    depth = top.shape[1]
+    docs = run.documents.ids.take(pa.array(run.docs[:, :depth][top])).cast(pa.string())
+    scores = pa.array(run.scores[:, :depth][top].astype(np.float32))
+
+    table = pa.table(
+        {
+            "split": pa.array([split] * len(run), pa.string()),
+            "subset": pa.array([subset] * len(run), pa.string()),
+            "query_id": pa.array(run.query_ids, pa.string()),
+            "ndcg_at_10": ndcg(by_trec, 10),
+            "recall_at_100": recall(by_trec, 100),
+            "reciprocal_rank_at_10": np.where(first <= 10, 1 / first, 0.0),
+            "first_relevant_rank": pa.array(np.where(found, first, 0), pa.int32(), mask=~found),
+            "top_docs": pa.ListArray.from_arrays(starts, docs),
+            "top_scores": pa.ListArray.from_arrays(starts, scores),
+        },
+        schema=QUERY_SCHEMA,
     )
-    measured = evaluator.evaluate({query: dict(scores) for query, scores in run.items()})
-    rows = []
-    for query, measures in measured.items():
-        ranked = sorted(run[query].items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
-        rank = next(
-            (n for n, (doc, _) in enumerate(ranked, start=1) if qrels[query].get(doc, 0) > 0), None
-        )
-        rows.append(
-            {
-                "split": split,
-                "subset": subset,
-                "query_id": query,
-                "ndcg_at_10": measures["ndcg_cut_10"],
-                "recall_at_100": measures["recall_100"],
-                "reciprocal_rank_at_10": 1 / rank if rank is not None and rank <= 10 else 0.0,
-                "first_relevant_rank": rank,
-                "top_docs": [doc for doc, _ in ranked[:TOP_DOCS]],
-                "top_scores": [score for _, score in ranked[:TOP_DOCS]],
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+    is_judged = [bool(qrels.get(query_id)) for query_id in run.query_ids]
+    return table.filter(pa.array(is_judged, pa.bool_()))
+
+
+def _without_firsts(
+    run: Mapping[str, Mapping[str, float]], *, ignore_identical_ids: bool
+) -> dict[str, dict[str, float]]:
+    """The rankings without their first document, that of the query's own id not counted."""
+    rest = {}
+    for query, ranking in run.items():
+        hits = [hit for hit in ranking.items() if not (ignore_identical_ids and hit[0] == query)]
+        rest[query] = dict(sorted(hits, key=lambda hit: hit[1], reverse=True)[1:])
+    return rest

@@ -6,9 +6,12 @@ from math import log2
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import pytrec_eval
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
 
+from granite_bench.engine.run import Run as RunOfArrays
 from granite_bench.per_query import query_rows
 from granite_bench.store import QUERY_SCHEMA
 
@@ -154,3 +157,109 @@ def test_means_of_the_rows_are_mtebs_scores() -> None:
     assert mean("ndcg_at_10") == pytest.approx(theirs.ndcg["NDCG@10"], abs=1e-5)
     assert mean("recall_at_100") == pytest.approx(theirs.recall["Recall@100"], abs=1e-5)
     assert mean("reciprocal_rank_at_10") == pytest.approx(theirs.mrr["MRR@10"], abs=1e-5)
+
+
+def by_pytrec_eval(qrels: Qrels, run: Run) -> pa.Table:
+    """What query_rows gives, computed by pytrec_eval and by sorting dictionaries."""
+    measured = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.100"}).evaluate(run)
+    rows = []
+    for query, measures in measured.items():
+        ranked = sorted(run[query].items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
+        relevant = [n for n, (doc, _) in enumerate(ranked, 1) if qrels[query].get(doc, 0) > 0]
+        rank = relevant[0] if relevant else None
+        rows.append(
+            {
+                "split": "test",
+                "subset": "en",
+                "query_id": query,
+                "ndcg_at_10": measures["ndcg_cut_10"],
+                "recall_at_100": measures["recall_100"],
+                "reciprocal_rank_at_10": 1 / rank if rank is not None and rank <= 10 else 0.0,
+                "first_relevant_rank": rank,
+                "top_docs": [doc for doc, _ in ranked[:10]],
+                "top_scores": [score for _, score in ranked[:10]],
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+
+
+def any_case(random: np.random.Generator) -> tuple[Qrels, Run]:
+    """Grades, ties, near ties, short and empty rankings, queries without judgements."""
+    n_docs = int(random.choice([1, 5, 30, 250]))
+    corpus = [f"{'aéЖ茶🍵'[number % 5]}{number}" for number in range(n_docs)]
+    steps = float(random.choice([0.25, 1e-7, 1e-12, 1.0]))
+    qrels: Qrels = {}
+    run: Run = {}
+    for number in range(int(random.integers(1, 12))):
+        found = random.permutation(n_docs)[: int(random.integers(0, n_docs + 1))]
+        scores = 1 + random.integers(0, 5, len(found)) * steps
+        run[f"q{number}"] = {corpus[d]: s for d, s in zip(found, scores.tolist(), strict=True)}
+        judged = random.permutation([*corpus, "elsewhere"])[: int(random.integers(1, 20))]
+        grades = {str(doc): int(random.integers(-1, 4)) for doc in judged} | {"other": 0}
+        if random.random() < 0.9:
+            qrels[f"q{number}"] = grades if random.random() < 0.9 else {}
+    qrels["not asked"] = {corpus[0]: 1}
+    return qrels, run
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_rows_are_what_pytrec_eval_measures(seed: int) -> None:
+    """
+    Over dictionaries to the last digit, and over arrays the same.
+
+    Scores that are float64 may tie in float32: pytrec_eval's measures see the tie, the first
+    relevant rank and the best documents do not.
+    """
+    qrels, run = any_case(np.random.default_rng(seed))
+    expected = by_pytrec_eval(qrels, run)
+    assert query_rows(qrels, run, split="test", subset="en").equals(expected)
+    arrays = RunOfArrays.from_dicts(run)
+    assert query_rows(qrels, arrays, split="test", subset="en").equals(expected)
+    plain = dict(arrays)
+    assert plain == run
+    assert all(list(plain[q]) == _by_score(run[q]) for q in run)
+
+
+def _by_score(ranking: dict[str, float]) -> list[str]:
+    return sorted(ranking, key=lambda doc: (ranking[doc], doc), reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_mteb_does_not_score_is_not_in_the_rows(seed: int) -> None:
+    """The query's own document, then the first of what remains; the run itself keeps both."""
+    random = np.random.default_rng(seed)
+    docs = [f"q{number}" for number in range(25)]
+    run: Run = {}
+    for query in docs[:5]:
+        found = random.permutation(docs)[: int(random.integers(0, 26))].tolist()
+        scores = (random.permutation(25) / 32).tolist()
+        run[query] = dict(zip(found, scores, strict=False))
+    qrels = {query: {query: 1, "q1": 2, "q7": 1, "q20": 1} for query in run}
+    for ignore, skip in ((True, False), (False, True), (True, True)):
+        scored = {
+            query: {
+                doc: ranking[doc] for doc in _by_score(ranking) if not (ignore and doc == query)
+            }
+            for query, ranking in run.items()
+        }
+        if skip:
+            scored = {query: dict(list(rest.items())[1:]) for query, rest in scored.items()}
+        options = {"ignore_identical_ids": ignore, "skip_first_result": skip}
+        for form in (run, RunOfArrays.from_dicts(run)):
+            rows = query_rows(qrels, form, split="test", subset="en", **options)
+            assert rows.equals(by_pytrec_eval(qrels, scored))
+
+
+def test_of_tied_documents_the_first_that_the_model_named_is_skipped() -> None:
+    """As mteb does it with dictionaries."""
+    run = {"q": {"a": 0.5, "b": 0.5, "c": 0.25}}
+    rows = query_rows(
+        {"q": {"a": 1, "b": 1}}, run, split="test", subset="en", skip_first_result=True
+    )
+    assert rows["top_docs"].to_pylist() == [["b", "c"]]
+
+
+def test_no_queries_make_no_rows() -> None:
+    """The table still has its columns."""
+    rows = query_rows({"q": {"a": 1}}, {}, split="test", subset="en")
+    assert (rows.num_rows, rows.schema) == (0, QUERY_SCHEMA)
