@@ -146,7 +146,9 @@ WAYS: dict[str, Callable[[Path], int]] = {"overview": _overview, "mteb": _mteb}
 def _overview_tasks() -> set[str]:
     from granite_bench.suite import load_overview, load_suite
 
-    tasks = [task for name in load_overview("overview").suites for task in load_suite(name).tasks]
+    tasks = [
+        task for each in load_overview("overview").suites for task in load_suite(each.suite).tasks
+    ]
     return {name for task in tasks for name in (task.name, *task.parts)}
 
 
@@ -155,8 +157,8 @@ def _make_tree(folder: Path, n_files: int) -> None:
 
     wanted = {
         task.name: task
-        for name in load_overview("overview").suites
-        for task in load_suite(name).tasks
+        for each in load_overview("overview").suites
+        for task in load_suite(each.suite).tasks
     }
     names = [*wanted, *(f"Other{number}" for number in range(TASKS_PER_MODEL))][:TASKS_PER_MODEL]
     contents = {name: json.dumps(_result(name, wanted.get(name))) for name in names}

@@ -3,34 +3,52 @@ suites/*.yaml -> Suite: what to measure, validated, with every fault of a file n
 
 A suite says everything that the reading side needs (subsets, splits, metric), so that a table
 can tell what is missing without importing mteb. A test compares each list with mteb's registry.
+A file with *tasks* is a suite; one with *suites* is an overview, suites side by side.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Hashable, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StrictInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.yaml_file import read_document, read_yaml
 
 FORMAT_VERSION = 1
 
-_M = TypeVar("_M", bound=BaseModel)
+_V = TypeVar("_V", int, str)
 
+Precision: TypeAlias = Literal["float32", "float16", "int8", "binary"]
+"""What a value of a stored embedding is kept in."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def _each_once(values: tuple[_V, ...]) -> tuple[_V, ...]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise PydanticCustomError("repeated", f"listed twice: {', '.join(map(str, repeated))}")
+    return values
+
+
+_Dims: TypeAlias = Annotated[
+    tuple[Annotated[StrictInt, Field(gt=0)], ...], AfterValidator(_each_once)
+]
+_Precisions: TypeAlias = Annotated[tuple[Precision, ...], AfterValidator(_each_once)]
 
 # Results and reports are files of this name.
 _FILE_NAME = r"^[^./\x00][^/\x00]*$"
@@ -83,10 +101,7 @@ class SuiteTask(_Strict):
     @field_validator("subsets", "splits", "parts")
     @classmethod
     def _no_duplicates(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        repeated = sorted({value for value in values if values.count(value) > 1})
-        if repeated:
-            raise PydanticCustomError("repeated", f"listed twice: {', '.join(repeated)}")
-        return values
+        return _each_once(values)
 
 
 class Grouping(_Strict):
@@ -107,6 +122,8 @@ class Suite(_Document):
         metric: mteb's name of the metric, e.g. ndcg_at_10; a task may name its own.
         average: *tasks* is the mean over tasks, *groups* the mean over the means of groups.
         max_length: tokens per text; None is each model's own maximum, as mteb loads it.
+        dims: the dimensions that embeddings are also cut to; the model's own when empty.
+        precisions: what they are also kept in; float32 when empty.
         panel: the models that tables of this suite usually compare.
     """
 
@@ -115,7 +132,9 @@ class Suite(_Document):
     metric: str = "ndcg_at_10"
     average: Literal["tasks", "groups"] = "tasks"
     groups: tuple[Grouping, ...] = ()
-    max_length: int | None = Field(default=None, gt=0)
+    max_length: StrictInt | None = Field(default=None, gt=0)
+    dims: _Dims = ()
+    precisions: _Precisions = ()
     panel: str | None = None
     models: tuple[str, ...] = ()
     tasks: tuple[SuiteTask, ...] = Field(min_length=1)
@@ -155,11 +174,45 @@ class Panel(_Document):
     models: tuple[str, ...] = Field(min_length=1)
 
 
+class OverviewSuite(_Strict):
+    """One suite of an overview, and the length that its column is about."""
+
+    suite: str
+    max_length: StrictInt | None = Field(default=None, gt=0)
+    """Tokens per text; None is the suite's own setting, and takes results as they are."""
+
+
 class Overview(_Document):
-    """Suites side by side: a table whose columns are the averages of suites."""
+    """
+    Suites side by side: a table whose columns are the averages of suites.
+
+    Attributes:
+        dims, precisions, panel, models: as those of a Suite; they are for all of the suites.
+    """
 
     description: str
-    suites: tuple[str, ...] = Field(min_length=1)
+    suites: tuple[OverviewSuite, ...] = Field(min_length=1)
+    dims: _Dims = ()
+    precisions: _Precisions = ()
+    panel: str | None = None
+    models: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        """A suite may be written as its bare name."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("suites"), list):
+            return raw
+        suites = [{"suite": each} if isinstance(each, str) else each for each in raw["suites"]]
+        return {**raw, "suites": suites}
+
+
+_PARTS: Mapping[str, type[BaseModel]] = {
+    "tasks": SuiteTask,
+    "groups": Grouping,
+    "suites": OverviewSuite,
+}
+"""Key of a document -> what its entries are."""
 
 
 @cache
@@ -170,9 +223,25 @@ def suites_folder() -> Path:
     return inside_wheel if inside_wheel.is_dir() else package.parent / "suites"
 
 
+# Reading the shipped files as YAML takes a tenth of a second, and a name is wanted at once.
+_OVERVIEW = re.compile(r"^suites:", re.MULTILINE)
+
+
+@cache
+def _shipped() -> Mapping[str, bool]:
+    """Name of every file that comes with the package, sorted -> whether it is an overview."""
+    paths = sorted(suites_folder().glob("*.yaml"))
+    return {path.stem: bool(_OVERVIEW.search(path.read_text(encoding="utf-8"))) for path in paths}
+
+
 def suite_names() -> list[str]:
     """Names of the suites that come with the package, sorted."""
-    return sorted(path.stem for path in suites_folder().glob("*.yaml"))
+    return [name for name, overview in _shipped().items() if not overview]
+
+
+def overview_names() -> list[str]:
+    """Names of the overviews that come with the package, sorted."""
+    return [name for name, overview in _shipped().items() if overview]
 
 
 def panel_names() -> list[str]:
@@ -192,19 +261,17 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
     Raises:
         BadInput: no such suite, or a file with faults (all of them named).
     """
+    if name in overview_names():
+        raise BadInput(Fault("", f"'{name}' is an overview of suites, not a suite", _show(name)))
     path = _find(name, suites_folder(), suite_names(), "suite", other_names=overview_names())
-    suite, raw, faults = _read(Suite, path)
+    suite, raw, faults = read_document(Suite, path, _PARTS)
     faults += _repeated_tasks(raw, path)
+    faults += _unknown_panel(suite, path)
     if known_tasks is not None:
         faults += _unknown_tasks(raw, path, known_tasks)
     if faults or suite is None:
         raise BadInput(faults)
     return suite
-
-
-def overview_names() -> list[str]:
-    """Names of the overviews that come with the package, sorted."""
-    return sorted(path.stem for path in (suites_folder() / "overviews").glob("*.yaml"))
 
 
 def is_overview(name: str) -> bool:
@@ -225,15 +292,12 @@ def load_overview(name: str) -> Overview:
     Raises:
         BadInput: no such overview, or a file with faults (all of them named).
     """
-    path = _find(name, suites_folder() / "overviews", overview_names(), "overview")
-    overview, _, faults = _read(Overview, path)
-    known = suite_names()
-    for position, each in enumerate(overview.suites if overview is not None else ()):
-        where = f"{path}: suites[{position}]"
-        if each not in known:
-            faults.append(Fault(where, f"unknown suite '{each}'", did_you_mean(each, known)))
-        elif overview is not None and each in overview.suites[:position]:
-            faults.append(Fault(where, f"suite '{each}' is listed twice", "keep one of the two"))
+    if name in suite_names():
+        raise BadInput(Fault("", f"'{name}' is a suite, not an overview of suites", _show(name)))
+    path = _find(name, suites_folder(), overview_names(), "overview", other_names=suite_names())
+    overview, raw, faults = read_document(Overview, path, _PARTS)
+    faults += _faulty_suites(raw, path)
+    faults += _unknown_panel(overview, path)
     if faults or overview is None:
         raise BadInput(faults)
     return overview
@@ -246,10 +310,15 @@ def load_panel(name: str) -> Panel:
     Raises:
         BadInput: no such panel, or a file with faults (all of them named).
     """
-    panel, _, faults = _read(Panel, _find(name, suites_folder() / "panels", panel_names(), "panel"))
+    path = _find(name, suites_folder() / "panels", panel_names(), "panel")
+    panel, _, faults = read_document(Panel, path, _PARTS)
     if faults or panel is None:
         raise BadInput(faults)
     return panel
+
+
+def _show(name: str) -> str:
+    return f"granite-bench suites show {name}"
 
 
 def _find(
@@ -267,85 +336,6 @@ def _find(
         what = f"unknown {kind} '{name}'"
         raise BadInput(Fault("", what, f"{hint}   (granite-bench {command})"))
     return folder / f"{name}.yaml"
-
-
-class _DuplicateKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; here they are a fault."""
-
-    def __init__(self, stream: str) -> None:
-        self.repeated: list[tuple[str, int]] = []
-        super().__init__(stream)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)  # refuses keys that cannot be compared
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                self.repeated.append((str(key), key_node.start_mark.line + 1))
-            seen.add(key)
-        return mapping
-
-
-def read_yaml(path: Path) -> tuple[Any, list[Fault]]:
-    """The content of a YAML file, and its duplicate keys; raises on what is not YAML at all."""
-    try:
-        loader = _DuplicateKeys(path.read_text(encoding="utf-8"))
-        raw = loader.get_single_data()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(Fault(str(path), f"cannot be read: {error}")) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadInput(Fault(f"{path}:{line}", f"not valid YAML: {error.problem}")) from None
-    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2020-99-99
-        raise BadInput(Fault(str(path), f"not valid YAML: {str(error).splitlines()[0]}")) from None
-    faults = [
-        Fault(f"{path}:{line}", f"key '{key}' stands here twice", "keep one of the two")
-        for key, line in loader.repeated
-    ]
-    if not isinstance(raw, dict):
-        raise BadInput([*faults, Fault(str(path), "must be a mapping of keys to values")])
-    return raw, faults
-
-
-def _read(model: type[_M], path: Path) -> tuple[_M | None, Any, list[Fault]]:
-    """What a file holds, validated (None when it is not valid) and raw, and all its faults."""
-    raw, faults = read_yaml(path)
-    document, more = _validate(model, raw, path)
-    return document, raw, faults + more
-
-
-def _validate(model: type[_M], raw: Any, path: Path) -> tuple[_M | None, list[Fault]]:
-    try:
-        return model.model_validate(raw), []
-    except ValidationError as error:
-        # pydantic counts only the valid tasks, so one broken task alone would also be "none".
-        listed = isinstance(raw, dict) and bool(raw.get("tasks"))
-        return None, [
-            _fault(details, model, path)
-            for details in error.errors()
-            if not (listed and details["type"] == "too_short")
-        ]
-
-
-def _fault(details: Any, model: type[BaseModel], path: Path) -> Fault:
-    place = ""
-    for step in details["loc"]:
-        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else str(step)
-    where = f"{path}: {place}" if place else str(path)
-    if details["type"] == "extra_forbidden":
-        inner: dict[str, type[BaseModel]] = {"tasks": SuiteTask, "groups": Grouping}
-        owner = inner.get(str(details["loc"][0]), model) if len(details["loc"]) > 1 else model
-        keys = [field.alias or name for name, field in owner.model_fields.items()]
-        hint = did_you_mean(str(details["loc"][-1]), keys) or f"known keys: {', '.join(keys)}"
-        return Fault(where, "unknown key", hint)
-    if details["type"] == "missing":
-        return Fault(where, "is missing")
-    if details["type"] == "model_type":
-        return Fault(where, "must be a name, or a mapping of keys to values")
-    found = details["input"]
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-    return Fault(where, details["msg"][0].lower() + details["msg"][1:] + shown)
 
 
 def _task_name(task: Any) -> str | None:
@@ -391,6 +381,32 @@ def _unknown_tasks(raw: Any, path: Path, known: Collection[str]) -> list[Fault]:
             if isinstance(name, str) and name not in known
         ]
     return faults
+
+
+def _faulty_suites(raw: Any, path: Path) -> list[Fault]:
+    """Suites of an overview that there are not, or that stand there twice."""
+    suites, known = raw.get("suites"), suite_names()
+    faults = []
+    seen: set[str] = set()
+    for position, each in enumerate(suites if isinstance(suites, list) else []):
+        name = each.get("suite") if isinstance(each, dict) else each
+        where = f"{path}: suites[{position}]" + (".suite" if isinstance(each, dict) else "")
+        if not isinstance(name, str):
+            continue
+        if name not in known:
+            faults.append(Fault(where, f"unknown suite '{name}'", did_you_mean(name, known)))
+        elif name in seen:
+            faults.append(Fault(where, f"suite '{name}' is listed twice", "keep one of the two"))
+        seen.add(name)
+    return faults
+
+
+def _unknown_panel(document: Suite | Overview | None, path: Path) -> list[Fault]:
+    panel = document.panel if document is not None else None
+    if panel is None or panel.endswith((".yaml", ".yml")) or panel in panel_names():
+        return []
+    hint = did_you_mean(panel, panel_names()) or f"there are: {', '.join(panel_names())}"
+    return [Fault(f"{path}: panel", f"unknown panel '{panel}'", hint)]
 
 
 def _task_hint(name: str, known: Collection[str]) -> str:

@@ -8,18 +8,19 @@ for otherwise, and then the table says so. Reads results alone: no mteb, no torc
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.model_facts import ModelFacts, facts_of
-from granite_bench.results import read_results
+from granite_bench.results import Result, read_results
 from granite_bench.scores import Cell, group_cells, suite_average, task_cell
 from granite_bench.selection import Selection, select
 from granite_bench.speed_columns import Speed, speeds_of
 from granite_bench.suite import Overview, Suite, SuiteTask, load_suite
+from granite_bench.variant_settings import MAX_LENGTH, length_of, name_without
 
 
 @dataclass
@@ -95,6 +96,8 @@ class Table:
         columns: column -> what it shows (the metric, for a task).
         rows: best average first, then incomplete rows by name.
         n_tasks_of_suite: before the table was narrowed to common tasks.
+        overview: what an overview's file says; None for the table of a suite.
+        suites: the suites of an overview, in the order of its columns.
     """
 
     suite: Suite
@@ -103,6 +106,8 @@ class Table:
     columns: Mapping[str, str]
     rows: Sequence[Row]
     n_tasks_of_suite: int
+    overview: Overview | None = None
+    suites: Sequence[Suite] = ()
 
     @property
     def by(self) -> str:
@@ -141,7 +146,7 @@ def make_table(
     by_folder = [read_results(folder, _task_names(suite)) for folder in folders]
     n_tasks = len(suite.tasks)
     selections = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
-    _check_records(selections.values())
+    _check_records(r for each in selections.values() for r in each.results.values())
     if options.common:
         suite = _common_part(suite, selections)
     rows = [_row(suite, options, model, chosen) for model, chosen in selections.items()]
@@ -157,19 +162,27 @@ def make_overview(
     """
     One column per suite of *overview*: the suite's average, where it is complete.
 
+    A column with a max_length takes results that were made at it, or of models whose own maximum
+    is not longer; the length is then the column's, and not part of a row's name.
+
     Raises:
         BadInput: broken results (all of them named).
     """
     options = options or Options()
-    suites = [load_suite(name) for name in overview.suites]
+    suites = [load_suite(column.suite) for column in overview.suites]
     names = {name for suite in suites for name in _task_names(suite)}
     by_folder = [read_results(folder, names) for folder in folders]
     tables: dict[str, dict[str, Row]] = {}
-    for suite in suites:
-        chosen = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
-        _check_records(chosen.values())
+    for column, suite in zip(overview.suites, suites, strict=True):
+        made: Sequence[Sequence[Result]] = by_folder
+        dropped: Collection[str] = ()
+        if column.max_length is not None:
+            made = [_made_at(column.max_length, suite, results) for results in by_folder]
+            dropped = (MAX_LENGTH,)
+        chosen = _shown(select(suite, made, own_first=options.own_first), options.models)
+        _check_records(r for each in chosen.values() for r in each.results.values())
         tables[suite.title] = {
-            model: _row(suite, options, model, each) for model, each in chosen.items()
+            model: _row(suite, options, model, each, dropped) for model, each in chosen.items()
         }
     models = list(dict.fromkeys(model for rows in tables.values() for model in rows))
     rows = [
@@ -185,8 +198,34 @@ def make_overview(
         description=overview.description,
         tasks=tuple(SuiteTask(name=suite.title, metric="mean") for suite in suites),
     )
-    columns = {suite.title: f"mean of {len(suite.tasks)}" for suite in suites}
-    return Table(as_suite, overview.name, options, columns, _ordered(rows), len(suites))
+    columns = {
+        suite.title: f"mean of {len(suite.tasks)}"
+        + (f" at {column.max_length:,} tokens" if column.max_length is not None else "")
+        for column, suite in zip(overview.suites, suites, strict=True)
+    }
+    return Table(
+        as_suite, overview.name, options, columns, _ordered(rows), len(suites), overview, suites
+    )
+
+
+def _made_at(max_length: int, suite: Suite, results: Sequence[Result]) -> list[Result]:
+    """The results of *suite* whose texts were cut to *max_length* tokens, or needed no cut."""
+    results = [result for result in results if result.task in _task_names(suite)]
+    _check_records(results)
+    kept = []
+    for result in results:
+        named = result.settings.get(MAX_LENGTH)
+        if named == max_length:
+            name = name_without(result.model, result.settings, (MAX_LENGTH,))
+            kept.append(replace(result, model=name))
+        elif named is None:
+            own = length_of({}, [result])
+            if own is None:  # neither a record nor metadata beside it: what mteb knows
+                name = name_without(result.model, result.settings, result.settings)
+                own = facts_of(name, result.meta).max_length
+            if own is not None and own <= max_length:
+                kept.append(result)
+    return kept
 
 
 def _task_names(suite: Suite) -> set[str]:
@@ -213,15 +252,14 @@ def _is_of(name: str, model: str) -> bool:
     return name == model or name.startswith((f"{model} (", f"{model} @"))
 
 
-def _check_records(selections: Iterable[Selection]) -> None:
+def _check_records(results: Iterable[Result]) -> None:
     """Every broken or newer record is named, not just the first."""
     faults: list[Fault] = []
-    for selection in selections:
-        for result in selection.results.values():
-            try:
-                _ = result.record
-            except BadInput as error:
-                faults += error.faults
+    for result in results:
+        try:
+            _ = result.record
+        except BadInput as error:
+            faults += error.faults
     if faults:
         raise BadInput(faults)
 
@@ -240,20 +278,28 @@ def _common_part(suite: Suite, selections: Mapping[str, Selection]) -> Suite:
     return suite.model_copy(update={"tasks": tasks})
 
 
-def _row(suite: Suite, options: Options, model: str, selection: Selection) -> Row:
+def _row(
+    suite: Suite,
+    options: Options,
+    model: str,
+    selection: Selection,
+    dropped: Collection[str] = (),
+) -> Row:
+    """The row of one model; settings that are *dropped* are the column's, not the row's."""
     results = selection.results
     tasks = {task.name: task_cell(task, results) for task in suite.tasks}
     shown = tasks if options.by == "task" else group_cells(suite, options.by, results)
     n_complete = sum(cell.complete for cell in tasks.values())
     used = list({r.path: r for cell in tasks.values() for r in cell.sources}.values())
     whole = n_complete == len(tasks)
+    settings: Mapping[str, Any] = next((source.settings for source in used), {})
     row = Row(
         model=model,
         revision=selection.revision,
         cells=dict(shown),
         n_complete=n_complete,
         n_tasks=len(tasks),
-        settings=next((source.settings for source in used), {}),
+        settings={key: value for key, value in settings.items() if key not in dropped},
         average=suite_average(suite, tasks, results) if whole or options.partial else None,
         speeds=speeds_of(used),
         other_revisions={
@@ -269,7 +315,7 @@ def _row(suite: Suite, options: Options, model: str, selection: Selection) -> Ro
 
 def _facts(model: str, settings: Mapping[str, Any], selection: Selection) -> ModelFacts:
     """The model's, with what a variant changes of it."""
-    name = model.split(" (")[0] if settings else model
+    name = name_without(model, settings, settings)
     meta = next((result.meta for result in selection.results.values()), {})
     facts = facts_of(name, meta)
     return replace(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from results_tree import write_result
+from results_tree import write_record, write_result
 
 from granite_bench.cli import cli
 from granite_bench.errors import BadInput
@@ -20,6 +21,9 @@ from granite_bench.suite import (
     load_overview,
     load_suite,
     overview_names,
+    panel_names,
+    suite_names,
+    suites_folder,
 )
 from granite_bench.table import Options, Row, Table, make_overview
 
@@ -164,6 +168,137 @@ def test_the_report_of_an_overview_reproduces_task_by_task(root: Path) -> None:
     assert set(commands) == {f"--task {task.name}" for task in ENGLISH.tasks}
 
 
+# --- columns at a length ----------------------------------------------------------------------
+
+
+def at_lengths(root: Path, english: int | None = 1024, rarb: int | None = 8192) -> Table:
+    """The overview of two suites, each at its length."""
+    columns = [
+        {"suite": ENGLISH.name, "max_length": english},
+        {"suite": RARB.name, "max_length": rarb},
+    ]
+    return make_overview(Overview.model_validate({**PAIR, "suites": columns}), [root], Options())
+
+
+def write_at(
+    root: Path, model: str, suite: Suite, value: float, own: Any = None, **settings: Any
+) -> None:
+    """A suite with the same score everywhere, by a model whose metadata name its own maximum."""
+    write_suite(root, model, suite, value, settings=settings or None)
+    for path in (root / model.replace("/", "__")).rglob("model_meta.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "max_tokens": own}))
+
+
+def values_of(table: Table) -> dict[str, list[float | None]]:
+    """Row -> its columns."""
+    return {
+        row.model: [None if c.value is None else round(c.value, 6) for c in row.cells.values()]
+        for row in table.rows
+    }
+
+
+def test_the_length_of_a_column_is_not_part_of_a_rows_name(root: Path) -> None:
+    """One model at 1024 tokens in one column and 8192 in the other is one row."""
+    write_at(root, "org/a", ENGLISH, 0.4, own=32768, max_length=1024)
+    write_at(root, "org/a", RARB, 0.8, own=32768, max_length=8192)
+    table = at_lengths(root)
+    assert values_of(table) == {"org/a": [0.4, 0.8]}
+    assert table.rows[0].settings == {}
+
+
+def test_a_dimension_is_a_row_of_its_own_at_the_columns_length(root: Path) -> None:
+    """What is left of the settings stands in the name."""
+    for dim in (256, 128):
+        write_at(root, "org/a", ENGLISH, dim / 512, own=32768, embed_dim=dim, max_length=1024)
+        write_at(root, "org/a", RARB, dim / 512, own=32768, embed_dim=dim, max_length=8192)
+    assert values_of(at_lengths(root)) == {
+        "org/a (embed_dim=256)": [0.5, 0.5],
+        "org/a (embed_dim=128)": [0.25, 0.25],
+    }
+
+
+def test_a_result_at_another_length_fills_no_column(root: Path) -> None:
+    """512 tokens are another protocol; so is the model's own 8192 where 1024 is asked for."""
+    write_at(root, "org/short", ENGLISH, 0.4, own=8192, max_length=512)
+    write_at(root, "org/own", ENGLISH, 0.4, own=8192)
+    write_at(root, "org/own", RARB, 0.8, own=8192)
+    assert values_of(at_lengths(root)) == {"org/own": [None, 0.8]}
+
+
+def test_a_model_whose_own_maximum_is_shorter_counts_as_it_is(root: Path) -> None:
+    """Its texts are cut to 512 tokens at any longer setting."""
+    write_at(root, "org/short", ENGLISH, 0.4, own=512)
+    write_at(root, "org/short", RARB, 0.8, own=512)
+    assert values_of(at_lengths(root)) == {"org/short": [0.4, 0.8]}
+
+
+def test_what_a_record_says_of_the_length_decides(root: Path) -> None:
+    """Metadata say 8192, and the model was loaded with 512."""
+    write_at(root, "org/a", ENGLISH, 0.4, own=8192)
+    for task in ENGLISH.tasks:
+        write_record(root / "org__a" / "rev-1" / f"{task.name}.json")  # at 512 tokens
+    assert values_of(at_lengths(root)) == {"org/a": [0.4, None]}
+
+
+def test_what_mteb_knows_of_the_length_decides_last(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Public results have neither a record nor a maximum beside them."""
+    import granite_bench.table
+    from granite_bench.model_facts import ModelFacts
+
+    known = {"org/short": 512}
+    monkeypatch.setattr(
+        granite_bench.table, "facts_of", lambda name, _: ModelFacts(max_length=known.get(name))
+    )
+    for model in ("org/short", "org/unknown"):
+        write_at(root, model, ENGLISH, 0.4)
+        write_at(root, model, ENGLISH, 0.3, embed_dim=256)
+    assert values_of(at_lengths(root)) == {
+        "org/short": [0.4, None],
+        "org/short (embed_dim=256)": [0.3, None],
+    }
+
+
+def test_a_column_without_a_length_takes_results_as_they_are(root: Path) -> None:
+    """There a length stands in the row's name, as in every other table."""
+    write_at(root, "org/a", ENGLISH, 0.4, own=8192, max_length=1024)
+    write_at(root, "org/a", RARB, 0.8, own=8192, max_length=1024)
+    assert values_of(at_lengths(root, rarb=None)) == {
+        "org/a": [0.4, None],
+        "org/a (max_length=1024)": [None, 0.8],
+    }
+
+
+def test_the_page_says_at_which_length_a_column_is(root: Path) -> None:
+    """In the head and under the table."""
+    write_at(root, "org/a", ENGLISH, 0.4, own=512)
+    page = lay_out(at_lengths(root))
+    heads = dict(zip(page.heads, page.subheads, strict=True))
+    assert heads[RARB.title] == f"mean of {len(RARB.tasks)} at 8,192 tokens"
+    assert any(note.startswith(f"{ENGLISH.title}: only results with") for note in page.notes)
+
+
+def test_the_command_to_reproduce_a_result_at_a_length_has_it(root: Path) -> None:
+    """Though the row's name has not."""
+    import re
+
+    write_at(root, "org/a", ENGLISH, 0.4, own=8192, max_length=1024, embed_dim=256)
+    page = suite_page(at_lengths(root))
+    (first, *_) = re.findall(r"granite-bench run --task [^<]*", page)
+    assert first.endswith("--model org/a --dims 256 --max-length 1024")
+
+
+def test_broken_records_are_all_named_where_lengths_are_looked_up(root: Path) -> None:
+    """A length may stand in the record, so records are read first."""
+    write_at(root, "org/a", ENGLISH, 0.4)
+    for task in ENGLISH.tasks[:2]:
+        write_record(root / "org__a" / "rev-1" / f"{task.name}.json", version=99)
+    with pytest.raises(BadInput) as caught:
+        at_lengths(root)
+    assert len(caught.value.faults) == 2
+
+
 # --- the file ---------------------------------------------------------------------------------
 
 
@@ -178,14 +313,35 @@ def write_overview(tmp_path: Path, **changes: Any) -> Path:
 
 def test_the_overview_of_the_post_has_its_five_suites() -> None:
     """Multilingual retrieval, code, English retrieval, LongEmbed and RaR-b, in its order."""
-    assert overview_names() == ["overview"]
-    assert list(load_overview("overview").suites) == [
+    assert [column.suite for column in load_overview("overview").suites] == [
         "multilingual-retrieval",
         "code",
         "english-retrieval",
         "longembed",
         "rar-b",
     ]
+
+
+def test_the_matryoshka_overview_is_the_published_protocol() -> None:
+    """The post: 1024 tokens for English and multilingual retrieval, 8192 for code."""
+    overview = load_overview("matryoshka")
+    assert {column.suite: column.max_length for column in overview.suites} == {
+        "english-retrieval": 1024,
+        "multilingual-retrieval": 1024,
+        "code": 8192,
+    }
+    assert (overview.dims, overview.precisions) == ((768, 512, 384, 256, 128), ())
+    assert overview.panel in panel_names()
+
+
+def test_suites_and_overviews_are_told_apart_without_reading_yaml() -> None:
+    """The quick look at the text agrees with the content of every shipped file."""
+    import yaml
+
+    for path in suites_folder().glob("*.yaml"):
+        content = yaml.safe_load(path.read_text())
+        assert (path.stem in overview_names()) == ("suites" in content)
+        assert (path.stem in suite_names()) == ("tasks" in content)
 
 
 def test_an_overview_of_ones_own_is_a_file_with_suites(root: Path, tmp_path: Path) -> None:
@@ -233,6 +389,76 @@ def test_a_suite_that_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
     path = write_overview(tmp_path, suites=[ENGLISH.name, ENGLISH.name])
     with pytest.raises(BadInput, match="twice"):
         load_overview(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "what"),
+    [
+        ({"dims": [768, "256"]}, "dims[1]", "valid integer"),
+        ({"dims": [768, 0]}, "dims[1]", "greater than 0"),
+        ({"dims": [True]}, "dims[0]", "valid integer"),
+        ({"dims": [256, 256]}, "dims", "listed twice: 256"),
+        ({"precisions": ["int4"]}, "precisions[0]", "'int8'"),
+        ({"precisions": ["int8", "int8"]}, "precisions", "listed twice: int8"),
+        ({"panel": "english-r1"}, "panel", "unknown panel 'english-r1'"),
+        ({"suites": [{"suite": "code", "max_length": 0}]}, "suites[0].max_length", "greater"),
+        ({"suites": [{"suite": "code", "max_length": "8k"}]}, "suites[0].max_length", "integer"),
+        ({"suites": [{"suite": "cod"}]}, "suites[0].suite", "unknown suite 'cod'"),
+        ({"suites": [{"suite": "code"}, "code"]}, "suites[1]", "listed twice"),
+        ({"suites": [{"max_length": 512}]}, "suites[0].suite", "is missing"),
+        ({"suites": [3]}, "suites[0]", "a name, or a mapping"),
+        ({"suites": []}, "suites", "at least 1"),
+        ({"suites": "code"}, "suites", "tuple"),
+    ],
+)
+def test_a_fault_of_an_overview_is_named_with_its_place(
+    changes: dict[str, Any], place: str, what: str, tmp_path: Path
+) -> None:
+    """Where, and what is wrong."""
+    path = write_overview(tmp_path, **changes)
+    with pytest.raises(BadInput) as caught:
+        load_overview(str(path))
+    (fault,) = caught.value.faults
+    assert fault.where == f"{path}: {place}"
+    assert what in fault.what
+
+
+def test_all_faults_of_an_overview_are_named_at_once(tmp_path: Path) -> None:
+    """Those of its keys and those of its names."""
+    path = write_overview(tmp_path, dims=["x"], suites=["cod", {"suite": "code", "lenght": 1}])
+    with pytest.raises(BadInput) as caught:
+        load_overview(str(path))
+    assert {fault.where.removeprefix(f"{path}: ") for fault in caught.value.faults} == {
+        "dims[0]",
+        "suites[0]",
+        "suites[1].lenght",
+    }
+
+
+def test_an_unknown_key_of_a_column_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    """The keys are those of a column, not those of the overview."""
+    path = write_overview(tmp_path, suites=[{"suite": "code", "max_lenght": 512}])
+    with pytest.raises(BadInput, match="did you mean 'max_length'"):
+        load_overview(str(path))
+
+
+def test_an_overview_is_no_suite_and_says_so() -> None:
+    """`load_suite` of it would otherwise suggest the name that was given."""
+    with pytest.raises(BadInput, match="'matryoshka' is an overview of suites, not a suite"):
+        load_suite("matryoshka")
+    with pytest.raises(BadInput, match="'code' is a suite, not an overview"):
+        load_overview("code")
+
+
+def test_suites_lists_overviews_and_shows_their_columns() -> None:
+    """With lengths and dimensions."""
+    listed = CliRunner().invoke(cli, ["suites"], catch_exceptions=False).output
+    assert "matryoshka" in listed
+    shown = CliRunner().invoke(cli, ["suites", "show", "matryoshka"], catch_exceptions=False).output
+    assert "dimensions: 768, 512, 384, 256, 128" in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith("code ")] == [
+        ["code", "12", "tasks", "8192"]
+    ]
 
 
 def test_an_overview_of_a_newer_format_is_refused(tmp_path: Path) -> None:

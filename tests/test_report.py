@@ -131,31 +131,37 @@ def test_without_a_complete_model_the_headline_says_so(root: Path) -> None:
     assert headline(table_of(root, *TASKS)).startswith("No model is complete over 2 tasks")
 
 
+def reproduced(table: Table) -> str:
+    """The command of the first row's only result."""
+    row = table.rows[0]
+    (result,) = row.cells["TaskA"].sources
+    return reproduce(table, row, result)
+
+
 def test_the_command_to_reproduce_a_row_is_safe_to_paste(root: Path) -> None:
     """A model's name is quoted for the shell."""
     write_scores(root, "org/$(reboot)", 0.5)
     table = table_of(root, "TaskA")
-    assert reproduce(table, table.rows[0], "TaskA") == (
-        "granite-bench run small --task TaskA --model 'org/$(reboot)'"
-    )
+    assert reproduced(table) == "granite-bench run small --task TaskA --model 'org/$(reboot)'"
 
 
 def test_the_command_to_reproduce_a_variant_has_its_settings(root: Path) -> None:
     """Otherwise it computes the model as it is, which is another row."""
-    settings = {"dtype": "bfloat16", "max_length": 512}
+    settings = {"dtype": "bfloat16", "embed_dim": 256, "max_length": 512, "output_dtypes": "int8"}
     write_scores(root, "org/a", 0.5, settings=settings)
     table = table_of(root, "TaskA")
-    command = reproduce(table, table.rows[0], "TaskA")
+    command = reproduced(table)
     assert command.startswith("granite-bench run small --task TaskA --model org/a ")
     assert "--dtype bfloat16" in command
     assert "--max-length 512" in command
+    assert "--dims 256" in command
+    assert "--precision int8" in command
 
 
 def test_a_variant_that_run_cannot_make_has_no_command(root: Path) -> None:
     """An option that does not exist would be an error, and leaving it out another row."""
-    write_scores(root, "org/a", 0.5, settings={"embed_dim": 128})
-    table = table_of(root, "TaskA")
-    assert reproduce(table, table.rows[0], "TaskA").startswith("made by another program: embed_dim")
+    write_scores(root, "org/a", 0.5, settings={"seed": 128})
+    assert reproduced(table_of(root, "TaskA")).startswith("made by another program: seed")
 
 
 # --- Markdown ---------------------------------------------------------------------------------

@@ -435,6 +435,39 @@ def test_task_listed_twice_is_found_beside_other_faults(tmp_path: Path) -> None:
     }
 
 
+def test_dims_and_precisions_of_a_suite_are_read(tmp_path: Path) -> None:
+    """A user's own suite may ask for a curve."""
+    path = write_suite(
+        tmp_path, valid("tasks: [NQ]\ndims: [768, 256]\nprecisions: [float32, int8]")
+    )
+
+    suite = load_suite(path)
+
+    assert (suite.dims, suite.precisions) == ((768, 256), ("float32", "int8"))
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("dims: 256", "dims"),
+        ("dims: [256.0]", "dims[0]"),
+        ("dims: [-1]", "dims[0]"),
+        ("dims: [256, 256]", "dims"),
+        ("precisions: [float64]", "precisions[0]"),
+        ("panel: english-r1", "panel"),
+        ("max_length: '512'", "max_length"),
+        ("max_length: true", "max_length"),
+    ],
+)
+def test_a_faulty_setting_of_a_suite_is_named_with_its_place(
+    line: str, place: str, tmp_path: Path
+) -> None:
+    """Before anything is encoded at it."""
+    path = write_suite(tmp_path, valid(f"tasks: [NQ]\n{line}"))
+
+    assert [fault.where for fault in faults_of(path)] == [f"{path}: {place}"]
+
+
 def test_average_over_groups_needs_groups(tmp_path: Path) -> None:
     """A rule that nothing could follow is refused when the file is read."""
     path = write_suite(tmp_path, valid("average: groups\ntasks: [NQ]"))

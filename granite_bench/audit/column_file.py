@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.suite import read_yaml
+from granite_bench.yaml_file import read_yaml
 
 FORMAT_VERSION = 1
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from granite_bench.commands.group import Commands
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from granite_bench.suite import Overview, Suite
 
 
 @click.group(cls=Commands, invoke_without_command=True)
@@ -31,13 +34,17 @@ def suites(ctx: click.Context) -> None:
 @suites.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show the tasks of a suite and how they are averaged."""
-    from granite_bench.suite import load_suite
+    """Show the tasks of a suite and how they are averaged, or the suites of an overview."""
+    from granite_bench.suite import is_overview, load_overview, load_suite
 
+    if is_overview(name):
+        _show_overview(load_overview(name))
+        return
     suite = load_suite(name)
     click.echo(f"{suite.name}: {suite.title}\n{suite.description.strip()}")
     length = suite.max_length or "each model's own"
     click.echo(f"average over {suite.average}; max length: {length}; panel: {suite.panel or '-'}")
+    _show_variants(suite)
     if suite.groups:
         click.echo(f"groupings: {', '.join(grouping.by for grouping in suite.groups)}")
     rows = [
@@ -52,6 +59,30 @@ def show(name: str) -> None:
         for task in suite.tasks
     ]
     print_rows(("task", "metric", "splits", "subsets", "group", ""), rows)
+
+
+def _show_overview(overview: Overview) -> None:
+    from granite_bench.suite import load_suite
+
+    click.echo(f"{overview.name}: {overview.title}\n{overview.description.strip()}")
+    click.echo(f"average over suites; panel: {overview.panel or '-'}")
+    _show_variants(overview)
+    rows = [
+        (
+            column.suite,
+            f"{len(load_suite(column.suite).tasks)} tasks",
+            column.max_length or "as the results are",
+        )
+        for column in overview.suites
+    ]
+    print_rows(("suite", "holds", "max length"), rows)
+
+
+def _show_variants(shown: Suite | Overview) -> None:
+    if shown.dims:
+        click.echo(f"dimensions: {', '.join(map(str, shown.dims))}")
+    if shown.precisions:
+        click.echo(f"precisions: {', '.join(shown.precisions)}")
 
 
 @click.command()

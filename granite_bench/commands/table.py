@@ -52,17 +52,26 @@ def _for_tables(command: Any) -> Any:
 @click.command(
     epilog="\b\nExamples:\n"
     "  granite-bench table quickstart\n"
-    "  granite-bench table miracl --by language --format md"
+    "  granite-bench table miracl --by language --format md\n"
+    "  granite-bench table matryoshka --curves dimension"
 )
 @click.argument("suite")
 @_for_tables
+@click.option(
+    "--curves",
+    type=click.Choice(("dimension", "length")),
+    help="Instead: what each model loses with fewer dimensions, or with shorter texts.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(suite: str, form: str, **options: Any) -> None:
+def table(suite: str, form: str, curves: Any, **options: Any) -> None:
     """Print the table of SUITE, or of an overview: models by tasks, averages, speed."""
+    from granite_bench.report.curves import lay_out_curves
     from granite_bench.report.layout import lay_out
 
+    if curves and form == "html":
+        raise click.UsageError("the page has all curves already; leave --curves or --format html")
     made = _make_table(suite, **options)
-    page = lay_out(made)
+    page = lay_out_curves(made, curves) if curves else lay_out(made)
     if form == "terminal":
         from rich.console import Console
 

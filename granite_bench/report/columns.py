@@ -57,7 +57,7 @@ class Column:
 
 def is_overview(table: Table) -> bool:
     """Whether the columns of the table are suites."""
-    return any(task.metric == "mean" for task in table.suite.tasks)
+    return table.overview is not None
 
 
 def metric_name(metric: str) -> str:

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from granite_bench.report.columns import is_overview
+from granite_bench.report.curves import figures
 from granite_bench.report.layout import headline, lay_out, reproduce
 from granite_bench.results import Result
 from granite_bench.speed_columns import device_label
@@ -69,6 +70,7 @@ def suite_page(table: Table) -> str:
         headline=headline(table),
         details=_details(table),
         overview=is_overview(table),
+        figures=figures(table),
         script=Markup(SORT_SCRIPT),
         script_hash=script_hash(SORT_SCRIPT),
     )
@@ -111,7 +113,7 @@ def _details(table: Table) -> list[Detail]:
     for row in table.rows:
         sources = {source.path: source for cell in row.cells.values() for source in cell.sources}
         for source in sources.values():
-            details.append(_detail(source, reproduce(table, row, source.task)))
+            details.append(_detail(source, reproduce(table, row, source)))
     return details
 
 

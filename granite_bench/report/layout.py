@@ -22,8 +22,10 @@ from granite_bench.report.columns import (
     score_text,
     speed_columns,
 )
+from granite_bench.results import Result
 from granite_bench.selection import RULE
 from granite_bench.table import Row, Table
+from granite_bench.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,27 @@ def headline(table: Table) -> str:
     return f"{first.model} leads with {score} {scope}, {score_text(lead)} ahead of {second.model}."
 
 
-_RUN_OPTIONS = {"max_length": "--max-length", "dtype": "--dtype"}
+_RUN_OPTIONS = {
+    MAX_LENGTH: "--max-length",
+    DIM: "--dims",
+    PRECISION: "--precision",
+    "dtype": "--dtype",
+}
 """Settings of a variant that granite-bench run makes."""
 
 
-def reproduce(table: Table, row: Row, task: str) -> str:
-    """The command that computes one task of a row again."""
+def reproduce(table: Table, row: Row, result: Result) -> str:
+    """The command that computes one of the results behind a row again."""
+    settings = result.settings  # a length that is its column's is no setting of the row
     model = _model_argument(row)
-    strange = sorted(set(row.settings) - set(_RUN_OPTIONS))
+    strange = sorted(set(settings) - set(_RUN_OPTIONS))
     if strange:
         return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
     suite = [] if is_overview(table) else [table.source]
-    words = ["granite-bench", "run", *suite, "--task", task, "--model", model]
-    for name, value in sorted(row.settings.items()):
-        words += [_RUN_OPTIONS[name], str(value)]
+    words = ["granite-bench", "run", *suite, "--task", result.task, "--model", model]
+    for name, value in sorted(settings.items()):
+        named = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        words += [_RUN_OPTIONS[name], named]
     return shlex.join(words)
 
 
@@ -110,7 +119,7 @@ def _model_argument(row: Row) -> str:
             for run in source.record.get("runs", ()):
                 if row.model.startswith("local/") and run.get("model", {}).get("folder"):
                     return str(run["model"]["folder"])
-    return row.model.split(" (")[0] if row.settings else row.model
+    return name_without(row.model, row.settings, row.settings)
 
 
 def _completeness(row: Row) -> PageCell:
@@ -133,6 +142,7 @@ def _notes(table: Table) -> list[str]:
     if is_overview(table):
         rule = "the mean over the suites"
     notes = [f"Scores are times 100. The average is {rule}."]
+    notes += _length_notes(table)
     if table.options.common:
         notes.append(
             f"Over the {len(table.suite.tasks)} of {table.n_tasks_of_suite} tasks that every model "
@@ -161,6 +171,20 @@ def _notes(table: Table) -> list[str]:
             "ranking."
         )
     return notes
+
+
+def _length_notes(table: Table) -> list[str]:
+    """At which length the columns of an overview are, where it says."""
+    by_length: dict[int, list[str]] = {}
+    if table.overview is not None:
+        for column, suite in zip(table.overview.suites, table.suites, strict=True):
+            if column.max_length is not None:
+                by_length.setdefault(column.max_length, []).append(suite.title)
+    return [
+        f"{', '.join(titles)}: only results with texts cut to {length:,} tokens count, and those "
+        "of models whose own maximum is not longer."
+        for length, titles in by_length.items()
+    ]
 
 
 def _incomplete(row: Row, *, partial: bool) -> str:

@@ -69,8 +69,8 @@ def as_csv(page: Page) -> str:
     writer.writerow(page.heads)
     for row in page.rows:
         writer.writerow(
-            _csv_value(cell, is_name=head in _NAMES)
-            for head, cell in zip(page.heads, row, strict=True)
+            _csv_value(cell, is_name=head in _NAMES or not numeric)
+            for head, numeric, cell in zip(page.heads, page.numeric, row, strict=True)
         )
     return out.getvalue()
 
@@ -80,9 +80,9 @@ def as_json(page: Page) -> str:
     rows = [
         {
             head: {"value": cell.text, "note": cell.note}
-            if head in _NAMES
+            if head in _NAMES or not numeric
             else {"value": cell.value, "partial": cell.partial, "note": cell.note}
-            for head, cell in zip(page.heads, row, strict=True)
+            for head, numeric, cell in zip(page.heads, page.numeric, row, strict=True)
         }
         for row in page.rows
     ]
@@ -111,8 +111,8 @@ def as_latex(page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
-_NAMES = ("Model", "Tasks", "Suites")
-"""Columns whose text is the value."""
+_NAMES = ("Tasks", "Suites")
+"""Columns of numbers whose text is the value; that of a column of text always is."""
 
 
 def _csv_value(cell: PageCell, *, is_name: bool) -> str:

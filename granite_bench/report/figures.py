@@ -1,0 +1,261 @@
+"""
+Lines -> an SVG to stand in a page: it takes the page's ink, font and colours, light or dark.
+
+Matplotlib draws with stand-in colours that become CSS variables; it is imported when something is
+drawn, and not before. The same lines make the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 420, 300
+"""CSS pixels; small, so that the text is still readable on a telephone."""
+
+N_COLOURS = 8
+_STAND_INS = {
+    "#000000": "currentColor",
+    "#0000f1": "var(--line)",
+    "#0000f2": "var(--soft)",
+    **{f"#0000{number:02x}": f"var(--series-{number})" for number in range(1, N_COLOURS + 1)},
+}
+_GRID, _SOFT = "#0000f1", "#0000f2"
+
+_FONT_SIZE = 12
+_NOTE_SIZE = 10
+_SMALLEST_SPAN = 1.0  # points; a smaller difference must not look like a cliff
+
+
+def _regular(n_corners: int, turn: float = 0.0) -> list[tuple[float, float]]:
+    angles = [math.pi * (2 * k / n_corners + 0.5 + turn) for k in range(n_corners)]
+    return [(round(math.cos(a), 3), round(math.sin(a), 3)) for a in angles]
+
+
+MARKERS: Sequence[Sequence[tuple[float, float]]] = (
+    _regular(24),
+    [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
+    _regular(3),
+    _regular(4),
+    _regular(3, turn=1.0),
+    _regular(5),
+    [(-0.3, -1), (0.3, -1), (0.3, -0.3), (1, -0.3), (1, 0.3), (0.3, 0.3), (0.3, 1), (-0.3, 1),
+     (-0.3, 0.3), (-1, 0.3), (-1, -0.3), (-0.3, -0.3)],
+)  # fmt: skip
+"""Corners, y upwards; as many as no multiple of N_COLOURS, so that 56 lines all differ."""
+
+DASHES: Sequence[tuple[float, ...]] = ((), (5, 2), (1, 1.5), (5, 1.5, 1, 1.5))
+"""On and off, in widths of the line; a precision each."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """
+    One line of a figure.
+
+    Attributes:
+        look: which colour and marker, from 0; the same for a model in every figure of a page.
+        dash: which of DASHES; the markers of 0 are filled, of others hollow.
+        points: (x, score times 100), x ascending.
+        notes: a word beside each point, or none.
+    """
+
+    look: int
+    dash: int
+    points: Sequence[tuple[int, float]]
+    notes: Sequence[str] = ()
+
+
+def draw(
+    lines: Sequence[Line], *, ident: str, title: str, description: str, x_label: str, y_label: str
+) -> Markup:
+    """
+    The lines over a logarithmic axis whose ticks are the values that there are.
+
+    Args:
+        ident: starts every id in the drawing; unique in the page.
+        title, description: what a screen reader says.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": ident,  # ids of markers: the same in every run, others in every figure
+        "svg.fonttype": "none",
+        "font.size": _FONT_SIZE,
+        "axes.unicode_minus": True,
+        "text.parse_math": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        for line in lines:
+            _draw_line(axes, line)
+        values = sorted({x for line in lines for x, _ in line.points})
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(values[0] / 2**0.25, values[-1] * 2**0.25)
+        axes.set_ylim(*_limits([y for line in lines for _, y in line.points]))
+        axes.xaxis.set_major_locator(FixedLocator(values))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(values, _tick_labels(values))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.grid(axis="y", color=_GRID, linewidth=1)
+        axes.set_axisbelow(True)
+        for unclipped in axes.get_ygridlines():
+            unclipped.set_clip_on(False)
+        for background in (figure.patch, axes.patch):
+            background.set_visible(False)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(_SOFT)
+        axes.tick_params(color=_SOFT, labelcolor="#000000")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        figure.draw_without_rendering()
+        _note_points(axes, lines)
+        out = io.StringIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    return _inline(out.getvalue(), ident, title, description)
+
+
+def swatch(look: int | None, dash: int) -> Markup:
+    """A piece of a line, for the legend; without a colour and a marker, its dashes alone."""
+    colour = "currentColor" if look is None else f"var(--series-{look % N_COLOURS + 1})"
+    dashes = " ".join(f"{2 * each:g}" for each in DASHES[dash])
+    line = f'<path d="M1 6H33" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+    marker = ""
+    if look is not None:
+        corners = " ".join(f"{17 + 5 * x:g},{6 - 5 * y:g}" for x, y in MARKERS[_marker(look)])
+        marker = f'<polygon points="{corners}" fill="{colour}"/>'
+    return Markup(
+        f'<svg class="swatch" viewBox="0 0 34 12" width="34" height="12" aria-hidden="true">'
+        f"{line}{marker}</svg>"
+    )
+
+
+def _marker(look: int) -> int:
+    return look % len(MARKERS)
+
+
+def _draw_line(axes: Any, line: Line) -> None:
+    from matplotlib.path import Path
+
+    colour = f"#0000{line.look % N_COLOURS + 1:02x}"
+    corners = MARKERS[_marker(line.look)]
+    xs, ys = zip(*line.points, strict=True)
+    (drawn,) = axes.plot(
+        xs,
+        ys,
+        color=colour,
+        linewidth=2,
+        marker=Path([*corners, corners[0]], closed=True),
+        markersize=9 if line.dash == 0 else 11,
+        markerfacecolor=colour if line.dash == 0 else "none",
+        markeredgewidth=0 if line.dash == 0 else 1.25,
+        clip_on=False,
+        zorder=3 + line.dash / 10,
+    )
+    if line.dash:
+        drawn.set_dashes(DASHES[line.dash])
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    more = max(_SMALLEST_SPAN - (high - low), 0) / 2
+    margin = 0.12 * max(high - low, _SMALLEST_SPAN)
+    return low - more - margin, high + more + margin
+
+
+def _tick_labels(values: Sequence[int]) -> list[str]:
+    """Labels of the largest first; one that would touch its neighbour is left out."""
+    octaves = max(math.log2(values[-1] / values[0]) + 0.5, 0.5)
+    labels: list[str] = []
+    free = math.inf
+    for value in reversed(values):
+        place, text = math.log2(value) / octaves * (WIDTH - 60), f"{value:,}"
+        width = 0.66 * _FONT_SIZE * len(text) + 4
+        if place + width / 2 <= free:
+            free = place - width / 2
+            labels.append(text)
+        else:
+            labels.append("")
+    return labels[::-1]
+
+
+def _note_points(axes: Any, lines: Sequence[Line]) -> None:
+    """Each note beside its point, where it touches no line and no other note."""
+    frame = axes.get_window_extent()
+    taken = []
+    for line in lines:
+        places = [axes.transData.transform(point) for point in line.points]
+        taken += [_box(x, y, 11, 11) for x, y in places]
+        for (x, y), (to_x, to_y) in pairwise(places):
+            n_steps = max(int(math.hypot(to_x - x, to_y - y) / 4), 1)
+            steps = [step / n_steps for step in range(n_steps)]
+            taken += [_box(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in steps]
+    for line in lines:
+        for point, note in zip(line.points, line.notes, strict=False):
+            x, y = axes.transData.transform(point)
+            width, height = 0.62 * _NOTE_SIZE * len(note), _NOTE_SIZE
+            for dx, dy in ((0, 14), (0, -14), (width / 2 + 9, 0), (-width / 2 - 9, 0)):
+                box = _box(x + dx, y + dy, width, height)
+                inside = frame.x0 <= box[0] and box[2] <= WIDTH and frame.y0 <= box[1]
+                if note and inside and not any(_touch(box, other) for other in taken):
+                    taken.append(box)
+                    axes.annotate(
+                        note,
+                        point,
+                        xytext=(dx, dy),
+                        textcoords="offset pixels",
+                        ha="center",
+                        va="center",
+                        fontsize=_NOTE_SIZE,
+                        color=_SOFT,
+                        annotation_clip=False,
+                    ).set_in_layout(False)
+                    break
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _box(x: float, y: float, width: float, height: float) -> _Box:
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _touch(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _inline(svg: str, ident: str, title: str, description: str) -> Markup:
+    """The drawing alone: no prolog, no style or font of its own, no id that nothing refers to."""
+    body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    body = re.sub(
+        r"<defs>\s*<style.*?</style>\s*</defs>|<metadata>.*?</metadata>", "", body, flags=re.S
+    )
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.S)
+    used = set(re.findall(r'xlink:href="#([^"]+)"', body))
+    body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
+    body = re.sub(r"; font-family: [^;\"]*|font-family: [^;\"]*; ?", "", body)
+    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
+    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub("#0000[0-9a-f]{2}", lambda m: _STAND_INS[m[0]], body)
+    body = re.sub(r"\s*\n\s*", "\n", body).strip()
+    return Markup(
+        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-labelledby="{ident}-title {ident}-text">\n'
+        f'<title id="{ident}-title">{escape(title)}</title>\n'
+        f'<desc id="{ident}-text">{escape(description)}</desc>\n'
+        f"{body}\n</svg>"
+    )
