@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.mirror import mirror_folder
 from granite_bench.results import read_results
-from granite_bench.suite import load_suite
+from granite_bench.suite import is_overview, load_overview, load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,9 @@ def prepare(
     vectors: str | Path | None = DEFAULT_VECTORS,
     device: str | None = None,
     dtype: str | None = None,
-    max_length: int | None = None,
+    max_length: int | Sequence[int] | None = None,
+    dims: Sequence[int] | Literal["listed"] = (),
+    precisions: Sequence[str] = (),
     token_budget: int | None = None,
 ) -> PreparedRun:
     """
@@ -72,57 +75,115 @@ def prepare(
     """
     # Imported here: the reading side stays free of mteb, and --help quick.
     from granite_bench.engine.vectors import default_folder
-    from granite_bench.models import find_model
-    from granite_bench.plan import make_plan
+    from granite_bench.models import find_variants
+    from granite_bench.plan import Plan, make_plan
     from granite_bench.runner import EngineOptions
     from granite_bench.store import ResultStore
-    from granite_bench.tasks import find_task, known_task_names, restrict, suite_task
 
     mirrored = mirror_folder(mirror)
     faults: list[Fault] = []
-    found_tasks = []
-    found_models = []
-    if suite is not None:
-        declared = load_suite(suite, known_tasks=known_task_names())
-        chosen = [task for task in declared.tasks if not tasks or task.name in tasks]
-        base = Path(suite).parent if suite.endswith((".yaml", ".yml")) else Path()
-        found_tasks = _each(
-            lambda entry: suite_task(entry, base=base, mirror=mirrored), chosen, faults
-        )
-        models = models or declared.models
-        max_length = max_length or declared.max_length
-        outside = [name for name in tasks if name not in {task.name for task in declared.tasks}]
-        faults += [
-            Fault(
-                "--task",
-                f"suite {declared.name} has no task '{name}'",
-                f"granite-bench suites show {declared.name}",
-            )
-            for name in outside
-        ]
-    else:
-        found_tasks = _each(lambda name: find_task(name, mirror=mirrored), tasks, faults)
-        if not tasks:
-            faults.append(Fault("", "nothing to run", "name a suite or give --task"))
-    found_tasks = _each_once(found_tasks, faults)
+    asked = _asked(suite, tasks, subsets, mirrored, faults)
     faults += _device_faults(device)
-    if subsets:
-        found_tasks = _with_subsets(found_tasks, subsets, faults, restrict)
+    models = models or asked.models
     if not models:
         faults.append(
             Fault("", "no model is named", "give --model, such as --model intfloat/e5-small-v2")
         )
-    found_models = _each(
-        lambda name: find_model(name, mirror=mirrored, max_length=max_length, dtype=dtype),
-        dict.fromkeys(models),
-        faults,
-    )
+    lengths = _as_tuple(max_length)
+    store = ResultStore(Path(results))
+    jobs: dict[tuple[str, str], Any] = {}
+    for part in asked.parts:
+        find = partial(
+            find_variants,
+            mirror=mirrored,
+            dtype=dtype,
+            max_lengths=lengths or _as_tuple(part.max_length),
+            dims=dims or asked.dims,
+            precisions=tuple(precisions) or asked.precisions,
+        )
+        variants = _each(find, dict.fromkeys(models), faults)
+        part.sources += [source for of_model in variants for source in of_model]
+    faults = list(dict.fromkeys(faults))
     if faults:
         raise BadInput(faults)
-    store = ResultStore(Path(results))
+    for part in asked.parts:
+        for job in make_plan(part.sources, part.tasks, store).jobs:
+            jobs.setdefault((job.source.name, job.task.metadata.name), job)
     folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
     options = EngineOptions(device, token_budget, None if folder is None else Path(folder))
-    return PreparedRun(make_plan(found_models, found_tasks, store), found_tasks, store, options)
+    every_task = {task.metadata.name: task for part in asked.parts for task in part.tasks}
+    return PreparedRun(Plan(list(jobs.values())), list(every_task.values()), store, options)
+
+
+@dataclass
+class _Part:
+    """Tasks that are run with the same models, at the same length of texts."""
+
+    tasks: Sequence[Any]
+    max_length: int | None = None
+    sources: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class _Asked:
+    """What a suite, an overview or a list of tasks asks for."""
+
+    parts: list[_Part]
+    models: Sequence[str] = ()
+    dims: Sequence[int] = ()
+    precisions: Sequence[str] = ()
+
+
+def _asked(
+    suite: str | None,
+    tasks: Sequence[str],
+    subsets: Sequence[str],
+    mirror: Path | None,
+    faults: list[Fault],
+) -> _Asked:
+    from granite_bench.tasks import find_task, known_task_names, suite_task
+
+    if suite is None:
+        if not tasks:
+            faults.append(Fault("", "nothing to run", "name a suite or give --task"))
+        found = _each(lambda name: find_task(name, mirror=mirror), tasks, faults)
+        return _Asked([_Part(_chosen(found, subsets, faults))])
+    overview = load_overview(suite) if is_overview(suite) else None
+    entries = [(each.suite, each.max_length) for each in overview.suites] if overview else []
+    known = known_task_names()
+    loaded = [
+        (load_suite(name, known_tasks=known), name, length)
+        for name, length in entries or [(suite, None)]
+    ]
+    whole = overview or loaded[0][0]
+    inside = {task.name for each, _, _ in loaded for task in each.tasks}
+    faults += [
+        Fault(
+            "--task",
+            f"suite {whole.name} has no task '{name}'",
+            f"granite-bench suites show {whole.name}",
+        )
+        for name in tasks
+        if name not in inside
+    ]
+    parts = []
+    for each, name, length in loaded:
+        entries_of = [task for task in each.tasks if not tasks or task.name in tasks]
+        base = Path(name).parent if name.endswith((".yaml", ".yml")) else Path()
+        found = _each(partial(suite_task, base=base, mirror=mirror), entries_of, faults)
+        parts.append(_Part(found, length or each.max_length))
+    chosen = _chosen([task for part in parts for task in part.tasks], subsets, faults)
+    if subsets:
+        for part in parts:
+            names = {task.metadata.name for task in part.tasks}
+            part.tasks = [task for task in chosen if task.metadata.name in names]
+    return _Asked(parts, whole.models, whole.dims, whole.precisions)
+
+
+def _as_tuple(length: int | Sequence[int] | None) -> tuple[int, ...]:
+    if length is None:
+        return ()
+    return (length,) if isinstance(length, int) else tuple(length)
 
 
 def run(
@@ -145,7 +206,10 @@ def run(
         mirror: where `org/name` data sets and models lie on disk.
         vectors: the folder of the vector store; None keeps no vectors.
         device, dtype: torch's names; None is what sentence-transformers chooses.
-        max_length: tokens per text; None is each model's own.
+        max_length: tokens per text, or several for a sweep; None is each model's own.
+        dims: dimensions to search with besides each model's own, from the same vectors; "listed"
+            are those that mteb's metadata lists.
+        precisions: float32, float16, int8, binary: to search with, from the same vectors.
         token_budget: padded tokens per batch; None chooses by device.
 
     Returns:
@@ -219,6 +283,14 @@ def _each(find: Callable[[Any], Any], names: Any, faults: list[Fault]) -> list[A
         except BadInput as error:
             faults += error.faults
     return found
+
+
+def _chosen(tasks: Sequence[Any], subsets: Sequence[str], faults: list[Fault]) -> list[Any]:
+    """Each task once, with the subsets asked for."""
+    from granite_bench.tasks import restrict
+
+    once = _each_once(tasks, faults)
+    return _with_subsets(once, subsets, faults, restrict) if subsets else once
 
 
 def _each_once(tasks: Sequence[Any], faults: list[Fault]) -> list[Any]:

@@ -13,17 +13,18 @@ import difflib
 import importlib.util
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mteb
 from huggingface_hub import try_to_load_from_cache
 from mteb.models import ModelMeta
 from mteb.models.model_implementations import MODEL_REGISTRY
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
+from mteb.types import OutputDType
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import content_hash, locate
@@ -43,17 +44,31 @@ class ModelSource:
         folder: where its files lie; None when the hub or its cache has them.
         max_length: tokens per text; None is the model's own maximum.
         dtype: torch's name of the weights' type; None is what mteb's loader chooses.
+        dim: dimensions that searches see; None is all of the model's.
+        precision: of the vectors that searches see (see engine.variants).
     """
 
     meta: ModelMeta
     folder: Path | None
     max_length: int | None = None
     dtype: str | None = None
+    dim: int | None = None
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
         """The model's name with what makes this variant differ from the published model."""
         return self.meta.model_name_with_experiment or ""
+
+    @property
+    def loaded_as(self) -> tuple[Any, ...]:
+        """What two variants share when one loaded model serves both."""
+        return self.meta.name, self.meta.revision, self.folder, self.max_length, self.dtype
+
+    @property
+    def changes_vectors(self) -> bool:
+        """Whether searches see other vectors than the model returns."""
+        return self.dim is not None or self.precision != "float32"
 
     @cached_property
     def files(self) -> Path | None:
@@ -106,11 +121,11 @@ class ModelSource:
                 problem = f"reads {own:,} tokens at most, fewer than --max-length"
                 raise BadInput(Fault(f"model {self.meta.name}", problem, "leave it out for it"))
             model.model.max_seq_length = self.max_length
-        model.mteb_model_meta = self._described(model)
+        model.mteb_model_meta = self.described(model)
         return model
 
-    def _described(self, model: Any) -> ModelMeta:
-        """Fill in what the metadata of a folder cannot know before its model is loaded."""
+    def described(self, model: Any) -> ModelMeta:
+        """The metadata, with what that of a folder cannot know before its model is loaded."""
         if self.meta.n_parameters is not None or not _is_transformer(model):
             return self.meta
         read_off = ModelMeta.from_sentence_transformer_model(model.model)
@@ -122,7 +137,10 @@ class ModelSource:
             "memory_usage_mb",
             "similarity_fn_name",
         )
-        return self.meta.model_copy(update={name: getattr(read_off, name) for name in fields})
+        known = {name: getattr(read_off, name) for name in fields}
+        if self.dim is not None:
+            known["embed_dim"] = self.dim
+        return self.meta.model_copy(update=known)
 
 
 def _is_transformer(model: Any) -> bool:
@@ -137,6 +155,8 @@ def find_model(
     mirror: Path | None = None,
     max_length: int | None = None,
     dtype: str | None = None,
+    dim: int | None = None,
+    precision: str = "float32",
 ) -> ModelSource:
     """
     Find a model by id or folder, without loading it.
@@ -147,9 +167,11 @@ def find_model(
         max_length: cut texts to this many tokens; nothing changes where the model's own
             maximum is as short.
         dtype: load the weights as this type (float32, bfloat16, float16).
+        dim: search with the first *dim* dimensions; nothing changes where the model has no more.
+        precision: search with vectors of float32, float16, int8 or binary.
 
     Raises:
-        BadInput: no such model, with the nearest names.
+        BadInput: no such model, with the nearest names; or it has fewer dimensions than *dim*.
     """
     meta, folder = _find(name, mirror)
     if meta.is_cross_encoder:
@@ -158,12 +180,106 @@ def find_model(
     own = _own_max_length(folder) or meta.max_tokens
     if max_length is not None and own is not None and max_length >= own:
         max_length = None
-    settings = {"max_length": max_length, "dtype": dtype}
+    dims = listed_dims(meta) or _own_dims(folder)
+    if dim is not None and dims and dim > max(dims):
+        problem = f"has {max(dims)} dimensions, fewer than --dims {dim}"
+        raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
+    if dim is not None and dims and dim == max(dims):
+        dim = None
+    # The names under which mteb keeps such variants: embed_dim is what its load_model takes,
+    # output_dtypes what its CompressionWrapper writes.
+    settings = {
+        "max_length": max_length,
+        "dtype": dtype,
+        "embed_dim": dim,
+        "output_dtypes": None if precision == "float32" else precision,
+    }
     changed = {key: value for key, value in settings.items() if value is not None}
     # mteb's own way to keep variants of a model apart: results/<model>/<revision>/experiments.
     if changed:
-        meta = meta.model_copy(update={"experiment_kwargs": changed})
-    return ModelSource(meta, folder, max_length, dtype)
+        meta = meta.model_copy(update={"experiment_kwargs": changed, **_vector_facts(settings)})
+    return ModelSource(meta, folder, max_length, dtype, dim, precision)
+
+
+def find_variants(
+    name: str,
+    *,
+    mirror: Path | None = None,
+    dtype: str | None = None,
+    max_lengths: Sequence[int] = (),
+    dims: Sequence[int] | Literal["listed"] = (),
+    precisions: Sequence[str] = (),
+) -> list[ModelSource]:
+    """
+    A model in all variants of a sweep, each once.
+
+    Args:
+        name, mirror, dtype: as for find_model.
+        max_lengths: tokens per text; none is the model's own maximum alone.
+        dims: dimensions to search with besides the model's own; larger ones than it has are left
+            out. "listed": those that mteb's metadata lists.
+        precisions: of the vectors that searches see, besides float32.
+
+    Returns:
+        For each length, every precision with every dimension. The model as it is comes first: it
+        is what the others are compared with, and one encoding serves them all.
+
+    Raises:
+        BadInput: no such model, or nothing of *dims* applies to it.
+    """
+    plain = find_model(name, mirror=mirror, dtype=dtype)
+    listed = listed_dims(plain.meta)
+    own = listed or _own_dims(plain.folder)
+    if dims == "listed":
+        if len(listed) < 2:
+            problem = "mteb's metadata lists no smaller dimensions of it"
+            raise BadInput(Fault(f"model {name}", problem, "name them, such as --dims 256,128"))
+        dims = listed
+    wanted = [dim for dim in dims if not own or dim <= max(own)]
+    if dims and not wanted:
+        problem = f"has {max(own)} dimensions, fewer than any of --dims"
+        raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
+    sources = [
+        find_model(
+            name, mirror=mirror, dtype=dtype, max_length=length, dim=dim, precision=precision
+        )
+        for length in list[int | None](max_lengths) or [None]
+        for precision in ["float32", *precisions]
+        for dim in [None, *wanted]
+    ]
+    return list({source.name: source for source in sources}.values())
+
+
+def listed_dims(meta: ModelMeta) -> list[int]:
+    """The dimensions that mteb's metadata lists for a model, largest first; empty if none."""
+    if meta.embed_dim is None:
+        return []
+    listed = [meta.embed_dim] if isinstance(meta.embed_dim, int) else meta.embed_dim
+    return sorted(listed, reverse=True)
+
+
+def _vector_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings change of a model's metadata, as mteb changes it."""
+    facts: dict[str, Any] = {}
+    if settings["embed_dim"] is not None:
+        facts["embed_dim"] = settings["embed_dim"]
+    if settings["output_dtypes"] is not None:
+        facts["output_dtypes"] = [OutputDType.from_str(settings["output_dtypes"])]
+    return facts
+
+
+def _own_dims(folder: Path | None) -> list[int]:
+    """What a sentence-transformers folder says of itself: its last Dense, else its pooling."""
+    dims = []
+    for file in sorted(folder.glob("*_*/config.json")) if folder is not None else []:
+        try:
+            config = json.loads(file.read_bytes())
+            own = config.get("out_features") or config.get("word_embedding_dimension")
+        except (ValueError, AttributeError, OSError):
+            continue
+        if isinstance(own, int):
+            dims.append(own)
+    return dims[-1:]
 
 
 def _own_max_length(folder: Path | None) -> int | None:

@@ -59,8 +59,16 @@ class Plan:
 
     @property
     def sources(self) -> list[ModelSource]:
-        """The models, each once, in order."""
-        return list({id(job.source): job.source for job in self.jobs}.values())
+        """The models, each variant once, in order."""
+        return list({job.source.name: job.source for job in self.jobs}.values())
+
+    @property
+    def by_loaded_model(self) -> list[list[Job]]:
+        """The jobs of each model that is loaded; its variants share one."""
+        groups: dict[Any, list[Job]] = {}
+        for job in self.jobs:
+            groups.setdefault(job.source.loaded_as, []).append(job)
+        return list(groups.values())
 
     @property
     def to_run(self) -> list[Job]:

@@ -76,10 +76,16 @@ def observed(
     entries, tables = [], []
     for seen in observations:
         data = task.dataset[seen.subset][seen.split]
-        run = seen.run
-        if task.skip_first_result:
-            run = {q: dict(sorted(r.items(), key=lambda hit: -hit[1])[1:]) for q, r in run.items()}
-        tables.append(query_rows(data["relevant_docs"], run, split=seen.split, subset=seen.subset))
+        tables.append(
+            query_rows(
+                data["relevant_docs"],
+                seen.run,
+                split=seen.split,
+                subset=seen.subset,
+                ignore_identical_ids=task.ignore_identical_ids,
+                skip_first_result=task.skip_first_result,
+            )
+        )
         entry = _entry(seen)
         entry["content_sha256"] = _content_hash(data)
         entries.append(entry)
@@ -97,6 +103,7 @@ def _entry(seen: Observation) -> dict[str, Any]:
         "queries": asdict(seen.queries) if seen.queries else None,
         "index_seconds": seen.index_seconds,
         "search_seconds": seen.search_seconds,
+        "rank_seconds": seen.rank_seconds,
         "query_seconds": seen.query_seconds,
     }
 
@@ -145,6 +152,9 @@ def _settings(retriever: DenseRetriever | ObservedSearch) -> dict[str, Any]:
         "max_length": backend.max_length,
         "attention": backend.attention,
         "batches": f"up to {retriever.encoder.token_budget} padded tokens, longest first",
+        "budgets_too_large": list(retriever.encoder.budget_cuts),
+        "dim": retriever.variant.dim,
+        "precision": retriever.variant.precision,
         "document_template": DOCUMENT_TEMPLATE,
     }
 

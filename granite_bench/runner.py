@@ -11,8 +11,8 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from granite_bench.engine.retriever import (
     ObservedSearch,
     retriever_for,
 )
-from granite_bench.errors import GraniteBenchError
+from granite_bench.engine.scoring import needs_dictionaries, scored_over_arrays
+from granite_bench.engine.variants import Variant
+from granite_bench.errors import GraniteBenchError, TaskError
 from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan
 from granite_bench.run_record import describe_run, observed
@@ -104,51 +106,64 @@ def run_plan(
         One Outcome per job, in the plan's order. Never raises for a job that fails.
     """
     outcomes: list[Outcome] = []
-    for source in plan.sources:
-        jobs = [job for job in plan.jobs if job.source is source]
-        outcomes += _run_model(source, jobs, store, options, say)
-        for task in tasks:
-            if isinstance(task, AbsTaskAggregate):
-                outcomes += _run_aggregate(source, task, store, say)
+    for jobs in plan.by_loaded_model:
+        outcomes += _run_model(jobs, store, options, say)
+        for source in Plan(jobs).sources:
+            for task in tasks:
+                if isinstance(task, AbsTaskAggregate):
+                    outcomes += _run_aggregate(source, task, store, say)
     return outcomes
 
 
 def _run_model(
-    source: ModelSource, jobs: Sequence[Job], store: ResultStore, options: EngineOptions, say: Say
+    jobs: Sequence[Job], store: ResultStore, options: EngineOptions, say: Say
 ) -> list[Outcome]:
-    retriever: DenseRetriever | ObservedSearch | None = None
-    load_seconds, load_failure = 0.0, ""
-    if not all(job.done for job in jobs):
-        say(f"loading {source.name}")
+    """All jobs of the variants that one loaded model serves."""
+    source = jobs[0].source
+    load_seconds = 0.0
+    outcomes = {
+        id(job): Outcome(job.source.name, _name(job), "done", _main_score(store, job))
+        for job in jobs
+        if job.done
+    }
+    waiting = [job for job in jobs if not job.done]
+    if waiting:
+        say(f"loading {source.name if len(Plan(jobs).sources) == 1 else source.meta.name}")
         started = time.perf_counter()
         try:
             retriever = _load(source, options)
         except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
-            load_failure = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
-            say(f"FAILED to load {source.name}: {load_failure}")
+            cause = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
+            say(f"FAILED to load {source.name}: {cause}")
+            return [outcomes.get(id(job)) or _failed(job, cause) for job in jobs]
         load_seconds = time.perf_counter() - started
-    outcomes = []
-    for job in jobs:
-        name = job.task.metadata.name
-        if job.done:
-            outcomes.append(Outcome(source.name, name, "done", _main_score(store, job)))
-        elif retriever is None:
-            outcomes.append(Outcome(source.name, name, "failed", cause=load_failure))
-        else:
-            say(f"running {source.name} on {name} ({job.reason})")
-            try:
-                outcome = _run_job(job, retriever, store, load_seconds)
-                load_seconds = 0.0  # counted with the first task alone
+        for of_task in _by_task(waiting):
+            first = of_task[0]
+            more = f" and {len(of_task) - 1} variants of it" if len(of_task) > 1 else ""
+            say(f"running {first.source.name}{more} on {_name(first)} ({first.reason})")
+            for job, outcome in _run_task(of_task, retriever, store, load_seconds):
+                load_seconds = 0.0  # counted with the first result alone
                 say(_line(outcome, job))
-            except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
-                on_disk = is_downloaded(job.task)
-                cause = _cause(error, f"{source.name} on {name}", on_disk=on_disk)
-                outcome = Outcome(source.name, name, "failed", cause=cause)
-                say(f"FAILED {source.name} on {name}: {cause}")
-            outcomes.append(outcome)
-    del retriever
-    _free_memory()
-    return outcomes
+                outcomes[id(job)] = outcome
+        del retriever
+        _free_memory()
+    return [outcomes[id(job)] for job in jobs]
+
+
+def _by_task(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The variants of each task together: its data are loaded and its texts encoded once."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(_name(job), []).append(job)
+    return list(groups.values())
+
+
+def _name(job: Job) -> str:
+    return job.task.metadata.name
+
+
+def _failed(job: Job, cause: str) -> Outcome:
+    return Outcome(job.source.name, _name(job), "failed", cause=cause)
 
 
 def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | ObservedSearch:
@@ -162,58 +177,130 @@ def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | Obser
     )
 
 
-def _run_job(
-    job: Job,
+@dataclass
+class _Progress:
+    """What has been evaluated of a job so far."""
+
+    seconds: float = 0.0
+    result: TaskResult | None = None
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    failure: Exception | None = None
+
+
+def _run_task(
+    jobs: Sequence[Job],
     retriever: DenseRetriever | ObservedSearch,
     store: ResultStore,
     load_seconds: float,
-) -> Outcome:
+) -> Iterator[tuple[Job, Outcome]]:
+    """Variants of one model on one task: part by part, each variant, from the same vectors."""
+    task = jobs[0].task
+    wanted = [each for job in jobs for each in job.missing]
+    missing = [each for each in _evaluations(task) if each in wanted]
+    progress = {id(job): _Progress() for job in jobs}
     started = time.perf_counter()
-    task, name = job.task, job.task.metadata.name
-    result: TaskResult | None = None
-    evaluations: list[dict[str, Any]] = []
-    tables: list[pa.Table] = []
+    data_seconds = 0.0
+    try:
+        with _loaded(task, missing):
+            data_seconds = time.perf_counter() - started
+            retriever.measure_latency = True
+            for part in _batches(task, missing):
+                for job in jobs:
+                    own = [each for each in part if each in job.missing]
+                    if own and progress[id(job)].failure is None:
+                        _evaluate_part(job, own, retriever, progress[id(job)])
+    except Exception as error:  # noqa: BLE001 (the data could not be loaded)
+        for job in jobs:
+            progress[id(job)].failure = error
+    for job in jobs:
+        done = progress[id(job)]
+        seconds = {"total": done.seconds + data_seconds, "model_load": load_seconds}
+        try:
+            if done.failure is not None:
+                raise done.failure
+            yield job, _saved(job, done, retriever, store, seconds | {"data_load": data_seconds})
+            load_seconds = data_seconds = 0.0
+        except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
+            what, on_disk = f"{job.source.name} on {_name(job)}", is_downloaded(task)
+            yield job, _failed(job, _cause(error, what, on_disk=on_disk))
+
+
+def _evaluations(task: AbsTask) -> list[Evaluation]:
+    return [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
+
+
+def _evaluate_part(
+    job: Job,
+    part: Sequence[Evaluation],
+    retriever: DenseRetriever | ObservedSearch,
+    progress: _Progress,
+) -> None:
+    """Evaluate one part for one variant; a failure is noted, so that the other variants go on."""
+    started = time.perf_counter()
+    try:
+        _become(retriever, job)
+        retriever.observations.clear()
+        evaluated = _evaluate(retriever, job.task, part)
+        progress.result = evaluated if progress.result is None else progress.result.merge(evaluated)
+        described, rows = observed(retriever.observations, job.task, part)
+        progress.evaluations += described
+        progress.tables += rows
+    except Exception as error:  # noqa: BLE001 (whatever it is, other variants go on)
+        progress.failure = error
+    progress.seconds += time.perf_counter() - started
+
+
+def _become(retriever: DenseRetriever | ObservedSearch, job: Job) -> None:
+    """Make the retriever the variant that *job* asks for."""
+    source = job.source
     if isinstance(retriever, DenseRetriever):
-        retriever.encoder.repaired_shards.clear()
-    loading = time.perf_counter()
-    with _loaded(task, job.missing):
-        loaded = time.perf_counter()
-        retriever.measure_latency = True
-        for part in _batches(task, job.missing):
-            retriever.observations.clear()
-            evaluated = _evaluate(retriever, task, part)
-            result = evaluated if result is None else result.merge(evaluated)
-            described, rows = observed(retriever.observations, task, part)
-            evaluations += described
-            tables += rows
-    if result is None:
-        raise ValueError(f"{name} has nothing to evaluate")
-    repaired = []
+        retriever.variant = Variant(source.dim, source.precision)
+        retriever.mteb_model_meta = source.described(retriever.model)
+        retriever.as_arrays = not needs_dictionaries(job.task)
+    elif source.changes_vectors:
+        raise TaskError(
+            "this model searches by itself, without vectors that --dims or --precision could "
+            "change\n  leave them out for it"
+        )
+
+
+def _saved(
+    job: Job,
+    done: _Progress,
+    retriever: DenseRetriever | ObservedSearch,
+    store: ResultStore,
+    seconds: Mapping[str, float],
+) -> Outcome:
+    if done.result is None:
+        raise ValueError(f"{_name(job)} has nothing to evaluate")
+    _become(retriever, job)
+    repaired: list[str] = []
     if isinstance(retriever, DenseRetriever):
         repaired = list(retriever.encoder.repaired_shards)
-    seconds = time.perf_counter() - started
+        retriever.encoder.repaired_shards.clear()
     run = describe_run(
         job.source,
-        task,
+        job.task,
         retriever,
-        date=result.date,
-        seconds={"total": seconds, "model_load": load_seconds, "data_load": loaded - loading},
+        date=done.result.date,
+        seconds=seconds,
         repaired_shards=repaired,
-        evaluations=evaluations,
+        evaluations=done.evaluations,
     )
     saved = store.save(
         retriever.mteb_model_meta,
-        result,
+        done.result,
         run=run,
-        queries=pa.concat_tables(tables) if tables else None,
+        queries=pa.concat_tables(done.tables) if done.tables else None,
         keep=job.keep,
     )
     n_encoded = sum(
-        cost["n_encoded"] for e in evaluations for cost in (e["docs"], e["queries"]) if cost
+        cost["n_encoded"] for e in done.evaluations for cost in (e["docs"], e["queries"]) if cost
     )
     return Outcome(
-        job.source.name, name, "ran", saved.main_score, seconds=seconds, n_encoded=n_encoded,
-        repaired_shards=repaired,
+        job.source.name, _name(job), "ran", saved.main_score, seconds=seconds["total"],
+        n_encoded=n_encoded, repaired_shards=repaired,
     )  # fmt: skip
 
 
@@ -237,7 +324,7 @@ def _evaluate(
     model: Any = retriever
     if isinstance(retriever, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
         model = retriever.model
-    with _narrowed(task, part):
+    with _narrowed(task, part), scored_over_arrays():
         results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
     return results.task_results[0]
 
@@ -293,6 +380,8 @@ def _run_aggregate(
 
 
 def _line(outcome: Outcome, job: Job) -> str:
+    if outcome.status == "failed":
+        return f"FAILED {outcome.model} on {outcome.task}: {outcome.cause}"
     score = f"{outcome.main_score:.4f}" if outcome.main_score is not None else "-"
     line = (
         f"finished {outcome.model} on {outcome.task}: {job.task.metadata.main_score} {score}, "

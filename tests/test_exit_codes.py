@@ -218,11 +218,19 @@ def test_broken_result_exits_with_2(folder: Path, capsys: pytest.CaptureFixture[
     [
         pytest.param(["tabel", "quickstart"], "did you mean 'table'?", id="command"),
         pytest.param(["suites", "shwo"], "did you mean 'show'?", id="command of a group"),
-        pytest.param(["xyzzy"], "there are: audit, fetch, models, ", id="nothing like a command"),
+        pytest.param(
+            ["xyzzy"], "there are: audit, cache, fetch, models, ", id="nothing like a command"
+        ),
         pytest.param(["run", "--modle", "x"], "--model", id="option"),
         pytest.param(["table", "nano", "--format", "pdf"], "'md'", id="choice"),
-        pytest.param(["run", "nano", "--max-length", "0"], "x>=1", id="number"),
-        pytest.param(["run", "nano", "--max-length", "many"], "not a valid integer", id="word"),
+        pytest.param(
+            ["run", "nano", "--max-length", "0"],
+            "'0' is not numbers of tokens above 0",
+            id="number",
+        ),
+        pytest.param(["run", "nano", "--max-length", "many"], "such as 512 or 512,256", id="word"),
+        pytest.param(["run", "nano", "--dims", "256,x"], "or 'listed'", id="dimensions"),
+        pytest.param(["run", "nano", "--precision", "int9"], "did you mean 'int8'?", id="name"),
         pytest.param(["table"], "Missing argument 'SUITE'", id="argument"),
         pytest.param(["--verison"], "--version", id="option of the program"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from mteb.similarity_functions import dot_score
 from mteb.types import PromptType
 from torch.utils.data import DataLoader
 
+from granite_bench.engine import encoder as encoder_module
 from granite_bench.engine.backend import Instruction, has_backend, loaded_from
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.retriever import DenseRetriever, ObservedSearch, retriever_for
+from granite_bench.engine.run import Run
+from granite_bench.engine.tokens import Tokens, counted
+from granite_bench.engine.variants import Variant
+from granite_bench.engine.vectors import StoredVectors
 from granite_bench.errors import TaskError
 
 Scores = dict[str, Any]
@@ -117,6 +123,7 @@ class EncodeBackend:
     name, dtype, device = "test", "float32", "cpu"
     max_length: int | None = None
     attention: str | None = None
+    similarity_name: str | None = None
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -125,15 +132,26 @@ class EncodeBackend:
         """No prompt; the role alone."""
         return Instruction(prompt_type.value if prompt_type else None, "")
 
-    def count_tokens(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.int32]:
+    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
         """Words."""
-        return np.array([len(text.split()) for text in texts], dtype=np.int32)
+        counts = np.array([len(text.split()) for text in texts], dtype=np.int32)
+        return counted(texts, counts, self.max_length)
 
-    def encode(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.float32]:
+    def encode(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
+    ) -> npt.NDArray[np.float32]:
         """What the model makes of them."""
         role = PromptType(instruction.role) if instruction.role else None
-        vectors = self._model.encode([{"text": list(texts)}], prompt_type=role)
+        texts = [tokens.texts[row] for row in rows]
+        vectors = self._model.encode([{"text": texts}], prompt_type=role)
         return np.asarray(vectors, dtype=np.float32)
+
+    def knows_tokens(self, instruction: Instruction) -> bool:
+        """Texts are counted as they are."""
+        return True
+
+    def release_memory(self) -> None:
+        """Nothing to release."""
 
 
 def dense(model: Any, store: Path | None = None) -> DenseRetriever:
@@ -519,6 +537,89 @@ def test_a_reranking_task_has_no_latency(fixed_encoder: Callable[..., Any]) -> N
     evaluate(retriever, task)
     assert retriever.observations[0].query_seconds == []
     assert retriever.measure_latency is True
+
+
+# Corpora that stay on the disk, and variants of one encode.
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_corpus_on_the_disk_is_searched_as_one_in_memory(
+    fixed_encoder: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int
+) -> None:
+    """The same documents with the same scores, to the last bit; several shards, ties and copies."""
+    monkeypatch.setattr(encoder_module, "TEXTS_PER_SHARD", 7)
+    task = task_of({"default": part_of(60, 20, grades=(2, 1), copies=copies)})
+    model = fixed_encoder(SmallIntegers(), similarity=dot_score)
+    in_memory, on_disk = dense(model), dense(model, tmp_path)
+    scores = evaluate(in_memory, task)
+    monkeypatch.setattr(encoder_module, "RESIDENT_BYTES", 0)
+    assert_same_scores(evaluate(on_disk, task), scores)
+    [ours], [theirs] = on_disk.observations, in_memory.observations
+    assert isinstance(on_disk._docs, StoredVectors)
+    assert {query: list(found.items()) for query, found in ours.run.items()} == {
+        query: list(found.items()) for query, found in theirs.run.items()
+    }
+
+
+def test_candidates_from_the_disk_are_ranked_as_those_in_memory(
+    fixed_encoder: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine for each of 20 queries, from shards of seven."""
+    monkeypatch.setattr(encoder_module, "TEXTS_PER_SHARD", 7)
+    part = part_of(60, 20, grades=(2, 1))
+    candidates = {f"q{n}": [f"d{(11 * n + 5 * m) % 60}" for m in range(9)] for n in range(20)}
+    task = task_of({"default": {**part, "top_ranked": candidates}}, task_type="Reranking")
+    in_memory, on_disk = dense(fixed_encoder(ByHash())), dense(fixed_encoder(ByHash()), tmp_path)
+    scores = evaluate(in_memory, task)
+    monkeypatch.setattr(encoder_module, "RESIDENT_BYTES", 0)
+    assert_same_scores(evaluate(on_disk, task), scores)
+    assert isinstance(on_disk._docs, StoredVectors)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_second_variant_encodes_nothing(
+    fixed_encoder: Callable[..., Any], tmp_path: Path, stored: bool
+) -> None:
+    """Neither documents nor queries, with a store or without; its scores are others."""
+    task = task_of({"default": part_of(60, 20, grades=(2, 1))})
+    retriever = dense(fixed_encoder(ByHash()), tmp_path if stored else None)
+    scores = []
+    for dim in (16, 2):
+        retriever.variant = Variant(dim=dim)
+        scores.append(evaluate(retriever, task)["test"][0]["ndcg_at_10"])
+    assert [(seen.docs.n_encoded, seen.queries.n_encoded) for seen in retriever.observations] == [
+        (60, 20),
+        (0, 0),
+    ]
+    assert scores[0] != scores[1]
+
+
+def test_arrays_score_as_dictionaries(fixed_encoder: Callable[..., Any]) -> None:
+    """search hands over its Run where the runner asks for it, else what mteb's scoring reads."""
+    part, task = part_of(40, 10), task_of({}).metadata
+    retriever = dense(fixed_encoder(ByHash()))
+    retriever.index(part["corpus"], task_metadata=task, **RETRIEVAL)
+    found = [retriever.search(part["queries"], task_metadata=task, top_k=25, **RETRIEVAL)]
+    retriever.as_arrays = True
+    found.append(retriever.search(part["queries"], task_metadata=task, top_k=25, **RETRIEVAL))
+    assert [type(run) for run in found] == [dict, Run]
+    assert found[0] == dict(found[1])
+
+
+def test_ranking_is_part_of_searching(fixed_encoder: Callable[..., Any]) -> None:
+    """rank_seconds leave out what encoding the queries takes."""
+    model = fixed_encoder(ByHash())
+    plain = model.encode
+
+    def encode(inputs: Any, **arguments: Any) -> Any:
+        time.sleep(0.05)
+        return plain(inputs)
+
+    model.encode = encode
+    retriever = dense(model)
+    evaluate(retriever, task_of({"default": part_of(12, 5)}))
+    [seen] = retriever.observations
+    assert 0 < seen.rank_seconds <= seen.search_seconds - 0.05
 
 
 # Models that search by themselves.

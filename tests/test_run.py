@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,14 +19,14 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import torch
 from mteb.cache import ResultCache
-from sentence_transformers import SentenceTransformer
 
 import granite_bench
 from granite_bench.__main__ import main
 from granite_bench.api import prepare
+from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
 from granite_bench.engine.retriever import LATENCY_WARM_UP
+from granite_bench.engine.tokens import Tokens
 from granite_bench.errors import BadInput
 from granite_bench.models import ModelSource, find_model
 from granite_bench.runner import Outcome
@@ -426,10 +426,12 @@ def test_max_length_is_a_variant_with_its_own_place_and_row(
     assert set(granite_bench.load_results(results)["model"]) == set(rows)
 
 
-def test_variant_is_encoded_anew_and_says_its_length(finished: Finished, tmp_path: Path) -> None:
-    """Vectors of the model's own length are no vectors of the variant."""
+def test_shorter_length_encodes_what_it_cuts_and_says_so(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """All documents have more than 9 tokens; no query has, and read whole their vectors stay."""
     [outcome] = finished.run(MINILM, results=tmp_path / "results", max_length=9)
-    assert outcome.n_encoded == len(DOCS) + len(QUERIES)
+    assert outcome.n_encoded == len(DOCS)
     [record] = (tmp_path / "results").rglob("records/small-talk.json")
     [run] = _json(record)["runs"]
     assert run["settings"]["max_length"] == 9
@@ -498,32 +500,32 @@ def test_failed_task_is_run_by_the_same_command_later(
     assert [outcome.status for outcome in run.run(BM25)] == ["ran"]
 
 
-def _nan_for(monkeypatch: pytest.MonkeyPatch, method: str, text: str) -> None:
+def _nan_for(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Let the model return NaN for one text."""
-    encode: Callable[..., torch.Tensor] = getattr(SentenceTransformer, method)
+    encode = SentenceTransformersBackend.encode
 
-    def broken(model: SentenceTransformer, texts: list[str], **options: Any) -> torch.Tensor:
-        vectors = encode(model, texts, **options).clone()
-        for row, candidate in enumerate(texts):
-            if candidate == text:
-                vectors[row, 0] = math.nan
+    def broken(
+        backend: SentenceTransformersBackend, tokens: Tokens, rows: Any, instruction: Instruction
+    ) -> Any:
+        vectors = encode(backend, tokens, rows, instruction)
+        vectors[[tokens.texts[row] == text for row in rows], 0] = math.nan
         return vectors
 
-    monkeypatch.setattr(SentenceTransformer, method, broken)
+    monkeypatch.setattr(SentenceTransformersBackend, "encode", broken)
 
 
 @pytest.mark.parametrize(
-    ("method", "text", "said"),
+    ("text", "said"),
     [
-        ("encode_document", DOCS["granite"], "1 of 6 document embeddings .* 'granite'"),
-        ("encode_query", QUERIES["q-boat"], "1 of 5 query embeddings .* 'q-boat'"),
+        (DOCS["granite"], "1 of 6 document embeddings .* 'granite'"),
+        (QUERIES["q-boat"], "1 of 5 query embeddings .* 'q-boat'"),
     ],
 )
 def test_nan_is_named_and_nothing_is_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, text: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
 ) -> None:
     """A score over NaN would look like a low score; the document or query is named instead."""
-    _nan_for(monkeypatch, method, text)
+    _nan_for(monkeypatch, text)
     run = Finished(tmp_path, _folder(tmp_path / "small-talk"), [], [])
     [outcome] = run.run(MINILM)
     assert outcome.status == "failed"
@@ -538,7 +540,7 @@ def test_vectors_of_a_shard_with_nan_are_not_kept(
     """Once the model is mended, every text of that shard is encoded again."""
     run = Finished(tmp_path, _folder(tmp_path / "small-talk"), [], [])
     with monkeypatch.context() as patch:
-        _nan_for(patch, "encode_document", DOCS["granite"])
+        _nan_for(patch, DOCS["granite"])
         run.run(MINILM)
     [outcome] = run.run(MINILM)
     assert (outcome.status, outcome.n_encoded) == ("ran", len(DOCS) + len(QUERIES))

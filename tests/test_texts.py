@@ -9,7 +9,8 @@ from datasets import Dataset
 from mteb._create_dataloaders import _retrieval_texts
 from mteb.types import PromptType
 
-from granite_bench.engine.texts import document_texts, query_texts
+from granite_bench.engine import texts as texts_module
+from granite_bench.engine.texts import DocumentTexts, document_ids, query_texts
 
 DOCUMENTS = {
     "with titles": {"title": ["Granite", "Basalt"], "text": ["A rock.", "Another rock."]},
@@ -53,23 +54,28 @@ def dataset(columns: dict[str, Any]) -> Dataset:
     return Dataset.from_dict({"id": [str(row) for row in range(len(columns["text"]))], **columns})
 
 
+def joined(corpus: Dataset) -> list[str]:
+    """All blocks behind each other."""
+    return [text for block in DocumentTexts(corpus) for text in block]
+
+
 @pytest.mark.parametrize("case", DOCUMENTS)
 def test_documents_read_as_mteb_reads_them(case: str) -> None:
     """Equality with mteb._create_dataloaders._retrieval_texts (mteb 2.26)."""
     corpus = dataset(DOCUMENTS[case])
-    assert document_texts(corpus) == list(_retrieval_texts(corpus, PromptType.document))
+    assert joined(corpus) == list(_retrieval_texts(corpus, PromptType.document))
 
 
 def test_a_title_and_a_text_are_joined_by_one_space() -> None:
     """The template itself, worked by hand."""
     corpus = dataset({"title": [" Granite", "", "Basalt"], "text": ["A rock. ", " Another.", ""]})
-    assert document_texts(corpus) == ["Granite A rock.", "Another.", "Basalt"]
+    assert joined(corpus) == ["Granite A rock.", "Another.", "Basalt"]
 
 
 def test_a_missing_title_is_an_empty_one() -> None:
     """mteb 2.26 fails here (len of None); a corpus with gaps in its titles must not."""
     corpus = dataset({"title": [None, "Basalt"], "text": [" A rock.", "Another."]})
-    assert document_texts(corpus) == ["A rock.", "Basalt Another."]
+    assert joined(corpus) == ["A rock.", "Basalt Another."]
 
 
 @pytest.mark.parametrize("case", QUERIES)
@@ -99,4 +105,17 @@ def test_no_queries_and_no_documents_are_no_texts() -> None:
     """An empty split is fine."""
     empty = dataset({"text": []})
     assert query_texts(empty) == []
-    assert document_texts(empty) == []
+    assert joined(empty) == []
+
+
+def test_documents_come_in_blocks_and_may_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five documents, two a block; rows chosen out of order (an indices mapping) stay so."""
+    monkeypatch.setattr(texts_module, "TEXTS_PER_BLOCK", 2)
+    texts = DocumentTexts(dataset({"text": ["a", "b", "c", "d", "e"]}).select([4, 3, 2, 1, 0]))
+    assert list(texts) == [["e", "d"], ["c", "b"], ["a"]]
+    assert list(texts) == [["e", "d"], ["c", "b"], ["a"]]
+
+
+def test_ids_are_those_of_the_corpus_in_its_order() -> None:
+    """Also where rows were chosen."""
+    assert document_ids(dataset({"text": ["a", "b", "c"]}).select([2, 0])).to_pylist() == ["2", "0"]

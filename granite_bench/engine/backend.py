@@ -8,10 +8,12 @@ clients, wrappers that read titles or subsets) have no backend: mteb's own searc
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,9 +25,11 @@ from mteb.models.abs_encoder import get_prompt
 from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 from mteb.types import PromptType
+from sentence_transformers.util import batch_to_device, truncate_embeddings
 
-CHARACTERS_PER_TOKEN = 4
-"""Where no tokenizer can be asked; only the size of batches depends on it, never a vector."""
+from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,38 @@ class Instruction:
 
 
 class Backend(Protocol):
-    """Encodes texts; everything that changes a vector is in *configuration*."""
+    """
+    Encodes texts.
+
+    Attributes:
+        name, dtype, max_length: parts of a vector's address.
+        device, attention: where and how the model runs, for the record.
+        similarity_name: sentence-transformers' word for how vectors compare: cosine, dot, ...
+    """
 
     name: str
     max_length: int | None
     dtype: str
     device: str
     attention: str | None
+    similarity_name: str | None
 
     def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
         """The instruction in force for this task and role: mteb's choice."""
 
-    def count_tokens(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.int32]:
-        """Tokens of each text with its prompt, before truncation; int32 (n_texts,)."""
+    def knows_tokens(self, instruction: Instruction) -> bool:
+        """Whether the counts of tokenize are what the model reads, or an estimate."""
 
-    def encode(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.float32]:
-        """One batch of texts to float32 (n_texts, dim), as the model returns them."""
+    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
+        """The texts as the model will read them; may run in another thread than encode."""
+
+    def encode(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
+    ) -> npt.NDArray[np.float32]:
+        """One batch, the texts *rows* of *tokens*, to float32 (n_rows, dim), as the model gives."""
+
+    def release_memory(self) -> None:
+        """Give back what the last batch left allocated; called after running out of memory."""
 
 
 DIRECT_WRAPPERS = (SentenceTransformerEncoderWrapper, InstructSentenceTransformerModel)
@@ -67,6 +87,11 @@ DIRECT_WRAPPERS = (SentenceTransformerEncoderWrapper, InstructSentenceTransforme
 class SentenceTransformersBackend:
     """
     A sentence-transformers model, driven directly.
+
+    Where the model's first step is an ordinary tokenizer, texts are tokenised by the shard and
+    the modules are called on the ids; that the ids are the right ones is checked once for each
+    prompt, on probes, against sentence-transformers' own. Models for which they are not (chat
+    templates, routers, flattened inputs) go through its encode_query and encode_document.
 
     Args:
         wrapper: mteb's wrapper of the model; it holds the prompts.
@@ -87,8 +112,14 @@ class SentenceTransformersBackend:
         self.device = str(self._model.device)
         config = getattr(self._model.transformers_model, "config", None)
         self.attention: str | None = getattr(config, "_attn_implementation", None)
+        self.similarity_name: str | None = self._model.similarity_fn_name
+        declared = getattr(wrapper.mteb_model_meta, "similarity_fn_name", None)
+        if isinstance(wrapper, InstructSentenceTransformerModel) and declared is not None:
+            self.similarity_name = declared.value  # this wrapper asks the metadata first
         tokenizer = getattr(self._model, "tokenizer", None)
-        self._tokenizer = tokenizer if callable(tokenizer) else None
+        # A copy: it counts in another thread while the model's own is at work.
+        self._tokenizer = copy.deepcopy(tokenizer) if callable(tokenizer) else None
+        self._fast: dict[Instruction, _FastInputs | None] = {}
 
     def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
         """The instruction that mteb's wrapper would use, spelt out."""
@@ -114,30 +145,137 @@ class SentenceTransformersBackend:
         name = self._model.default_prompt_name
         return (self._model.prompts.get(name) if name else None) or ""
 
-    def count_tokens(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.int32]:
-        """Tokens of each text with its prompt, before truncation; int32 (n_texts,)."""
-        prompted = [f"{instruction.prompt}{text}" for text in texts]
-        if self._tokenizer is None:
-            return _estimated_tokens(prompted)
-        encoded = self._tokenizer(
-            prompted, truncation=False, padding=False, return_attention_mask=False, verbose=False
-        )
-        return np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
+    def knows_tokens(self, instruction: Instruction) -> bool:
+        """Whether texts are tokenised here; a chat template, for one, adds tokens of its own."""
+        return self._fast_inputs(instruction) is not None
 
-    def encode(self, texts: Sequence[str], instruction: Instruction) -> npt.NDArray[np.float32]:
-        """One batch of texts to float32 (n_texts, dim), as the model returns them."""
+    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
+        """The texts as the model will read them; only counted where it tokenises by itself."""
+        fast = self._fast_inputs(instruction)
+        if fast is not None:
+            return fast.tokenizer.tokenize(texts, instruction.prompt)
+        if self._tokenizer is None:
+            return estimated(texts, instruction.prompt, self.max_length)
+        encoded = self._tokenizer(
+            [f"{instruction.prompt}{text}" for text in texts],
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        counts = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
+        return counted(texts, counts, self.max_length)
+
+    def encode(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
+    ) -> npt.NDArray[np.float32]:
+        """One batch to float32 (n_rows, dim), as the model returns them."""
+        if tokens.ids is not None:
+            return self._forward(tokens, rows, instruction)
         encode = {
             "query": self._model.encode_query,
             "document": self._model.encode_document,
         }.get(instruction.role or "", self._model.encode)
         vectors = encode(
-            list(texts),
+            [tokens.texts[row] for row in rows],
             prompt=instruction.prompt,
-            batch_size=len(texts),
+            batch_size=len(rows),
             show_progress_bar=False,
             convert_to_tensor=True,
         )
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def release_memory(self) -> None:
+        """Empty torch's cache of the device's memory."""
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif self.device.startswith("mps"):
+            torch.mps.empty_cache()
+
+    @torch.inference_mode()
+    def _forward(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
+    ) -> npt.NDArray[np.float32]:
+        fast = self._fast_inputs(instruction)
+        if fast is None:
+            raise ValueError("these tokens were made for another instruction")
+        self._model.eval()
+        features = batch_to_device(fast.features(tokens, rows), self._model.device)
+        vectors = self._model(features, **_task(instruction))["sentence_embedding"]
+        if self._model.truncate_dim is not None:
+            vectors = truncate_embeddings(vectors, self._model.truncate_dim)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def _fast_inputs(self, instruction: Instruction) -> _FastInputs | None:
+        if instruction not in self._fast:
+            self._fast[instruction] = _fast_inputs(self._model, self.max_length, instruction)
+            if self._fast[instruction] is None:
+                logger.info("%s: tokenised by sentence-transformers, batch by batch", self._model)
+        return self._fast[instruction]
+
+
+@dataclass(frozen=True)
+class _FastInputs:
+    """
+    How a model's inputs are made from token ids.
+
+    Attributes:
+        zeros: inputs besides ids and mask that are zero for a single text (token types).
+        others: what is no tensor: the modality, the length of the prompt.
+    """
+
+    tokenizer: FastTokenizer
+    zeros: Sequence[str]
+    others: Mapping[str, Any]
+
+    def features(self, tokens: Tokens, rows: npt.NDArray[np.intp]) -> dict[str, Any]:
+        """What sentence-transformers' preprocess returns for these texts."""
+        tokenizer = self.tokenizer
+        ids, mask = tokens.padded(rows, tokenizer.pad_id, side=tokenizer.padding_side)
+        features: dict[str, Any] = {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+        }
+        features |= {name: torch.zeros_like(features["input_ids"]) for name in self.zeros}
+        return features | dict(self.others)
+
+
+_WORDS = "Each of the grey harbours freezes in a cold January , says Überseequartier's old pilot . "
+
+
+def _fast_inputs(
+    model: Any, max_length: int | None, instruction: Instruction
+) -> _FastInputs | None:
+    """
+    The inputs from ids, where they are the same as sentence-transformers' own; else None.
+
+    The probes: an empty text, one word, spaces around a text, several scripts, and one that is
+    longer than the model reads.
+    """
+    preprocess: Callable[..., dict[str, Any]] = model.preprocess
+    long = _WORDS * (2 + (max_length or 64) // 8)
+    probes = ["", "a", "  two words\t", "日本語 и кириллица, عربي", _WORDS, long]
+    try:
+        expected = preprocess(probes, prompt=instruction.prompt or None, **_task(instruction))
+        tokenizer = FastTokenizer(model.tokenizer, max_length)
+        tensors = {name for name, value in expected.items() if isinstance(value, torch.Tensor)}
+        inputs = _FastInputs(
+            tokenizer,
+            sorted(tensors - {"input_ids", "attention_mask"}),
+            {name: value for name, value in expected.items() if name not in tensors},
+        )
+        tokens = tokenizer.tokenize(probes, instruction.prompt)
+        made = inputs.features(tokens, np.arange(len(probes)))
+        same = all(torch.equal(made[name], expected[name]) for name in tensors)
+    except Exception as error:  # noqa: BLE001 (any tokenizer or input module may be in there)
+        logger.debug("no fast inputs: %s", error)
+        return None
+    return inputs if same and made.keys() == expected.keys() else None
+
+
+def _task(instruction: Instruction) -> dict[str, str]:
+    """What encode_query and encode_document tell the modules of a model."""
+    return {} if instruction.role is None else {"task": instruction.role}
 
 
 def has_backend(model: object) -> bool:
@@ -153,5 +291,14 @@ def loaded_from(meta: Any) -> str:
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def _estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int32]:
-    return np.array([len(text) // CHARACTERS_PER_TOKEN + 1 for text in texts], dtype=np.int32)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was short; torch has a class for GPUs, none for CPUs."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+        or "alloc_failed" in text  # cuBLAS
+    )

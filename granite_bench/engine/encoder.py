@@ -1,9 +1,17 @@
-"""Texts to vectors through the store: each text is encoded once, in shards that survive a crash."""
+"""
+Texts to vectors through the store: each text is encoded once, in shards that survive a crash.
+
+Texts come in blocks and are read twice, once for their addresses and once, those that the store
+lacks, for the model; what stays in memory is some 60 bytes a text, and one window of texts.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +20,31 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from granite_bench.engine.backend import Backend, Instruction
+from granite_bench.engine.backend import Backend, Instruction, is_out_of_memory
 from granite_bench.engine.batching import token_budget_batches
 from granite_bench.engine.texts import DOCUMENT_TEMPLATE
-from granite_bench.engine.vectors import VectorStore, text_key
-from granite_bench.errors import NonFiniteVectors
+from granite_bench.engine.tokens import Tokens
+from granite_bench.engine.vectors import (
+    ResidentVectors,
+    StoredVectors,
+    Vectors,
+    VectorStore,
+    text_keys,
+)
+from granite_bench.errors import NonFiniteVectors, TaskError
+
+logger = logging.getLogger(__name__)
 
 TEXTS_PER_SHARD = 1024
 CHARACTERS_PER_SHARD = 4_000_000
 """A crash costs one shard; long documents must not make that an hour."""
+
+TEXTS_PER_WINDOW = 128 * TEXTS_PER_SHARD
+CHARACTERS_PER_WINDOW = 64_000_000
+"""Texts that are sorted by length together, and all that are in memory at once."""
+
+RESIDENT_BYTES = 1 << 30
+"""Vectors of a corpus up to this size are read once and kept; larger ones stay on the disk."""
 
 
 @dataclass
@@ -34,7 +58,8 @@ class EncodingCost:
         n_encoded: of these, encoded now; the others came from the store.
         n_truncated: of n_unique, longer than the model's maximum length.
         n_tokens_encoded: tokens of the texts encoded now, truncated, without padding.
-        encode_seconds: tokenisation and model, for the texts encoded now.
+        n_tokens_padded: the same with the padding of their batches.
+        encode_seconds: model, and waiting for the tokenizer, for the texts encoded now.
         store_seconds: reading and writing vectors.
     """
 
@@ -43,8 +68,28 @@ class EncodingCost:
     n_encoded: int = 0
     n_truncated: int = 0
     n_tokens_encoded: int = 0
+    n_tokens_padded: int = 0
     encode_seconds: float = 0.0
     store_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """
+    The vectors of a list of texts.
+
+    Attributes:
+        vectors: one for each different text, in the order of first occurrence, as the model
+            returns them (not normalised here).
+        rows: intp (n_texts,); the vector of text i is vectors[rows[i]].
+    """
+
+    vectors: Vectors
+    rows: npt.NDArray[np.intp]
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """The vectors of all texts in memory; float32 (n_texts, dim)."""
+        return self.vectors.gather(self.rows)
 
 
 class Encoder:
@@ -54,8 +99,12 @@ class Encoder:
     Args:
         backend: the model.
         identity: what tells this model from others: name, revision, how it was loaded.
-        store_folder: where vectors are kept; None keeps none.
-        token_budget: padded tokens per batch.
+        store_folder: where vectors are kept; None keeps those of the last texts, in memory.
+        token_budget: padded tokens per batch; halved when the memory is too small for it.
+
+    Attributes:
+        repaired_shards: shards that were found broken and encoded again.
+        budget_cuts: every token budget that was too much for the memory, in turn.
     """
 
     def __init__(
@@ -69,144 +118,394 @@ class Encoder:
         self.backend = backend
         self.token_budget = token_budget
         self.repaired_shards: list[str] = []
+        self.budget_cuts: list[int] = []
         self._identity = dict(identity)
         self._store_folder = store_folder
-        self._stores: dict[Instruction, VectorStore] = {}
+        self._stores: dict[tuple[Instruction, int | None], VectorStore] = {}
+        self._last: dict[Instruction, _Last] = {}
 
     def encode(
-        self, texts: Sequence[str], instruction: Instruction, cost: EncodingCost, *, label: str
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+        self,
+        texts: Iterable[Sequence[str]],
+        instruction: Instruction,
+        cost: EncodingCost,
+        *,
+        label: str,
+    ) -> Encoded:
         """
         The vectors of the different texts among *texts*.
 
         Args:
-            texts: any number of strings; equal ones are encoded once.
+            texts: blocks of strings; read more than once, the same each time. Equal strings are
+                encoded once.
             instruction: the prompt in force.
             cost: where the numbers of this call are added.
             label: what the progress bar calls the texts.
 
-        Returns:
-            (vectors, rows): float32 (n_different, dim), in the order of first occurrence and as
-            the model returns them (not normalised here), and (n_texts,): the vector of texts[i]
-            is vectors[rows[i]].
-
         Raises:
             NonFiniteVectors: with the positions in *texts* of the bad ones; shards finished
                 before are kept, the one with bad vectors is not written.
+            TaskError: the memory is too small for a single text.
+            StorageError: the disk is full, or a shard went missing.
         """
-        position_of: dict[str, int] = {}
-        rows = np.array(
-            [position_of.setdefault(text, len(position_of)) for text in texts], dtype=np.intp
-        )
-        unique = list(position_of)
-        vectors, token_counts = self._unique_vectors(unique, instruction, cost, label, rows)
-        cost.n_texts += len(texts)
-        cost.n_unique += len(unique)
+        started = time.perf_counter()
+        keys = np.concatenate([np.empty((0, 2), np.uint64), *map(text_keys, texts)])
+        cost.n_texts += len(keys)
+        last = self._last.pop(instruction, None)
+        if last is not None and np.array_equal(last.keys, keys):
+            # Another variant of the same corpus.
+            self._last[instruction] = last
+            cost.n_unique += last.encoded.vectors.n_vectors
+            cost.n_truncated += last.n_truncated
+            cost.store_seconds += time.perf_counter() - started
+            return last.encoded
+        # One corpus goes before the next one comes; queries and documents stay side by side.
+        del last
+        while len(self._last) > 1:
+            del self._last[next(iter(self._last))]
+        first, rows = _different(keys)
+        places = self._places(instruction, keys[first])
+        cost.store_seconds += time.perf_counter() - started
+        cost.n_unique += len(first)
+        missing = np.flatnonzero(places.store_of < 0)
+        if len(missing):
+            unique = _selected(texts, first)
+            with tqdm(
+                total=len(missing), desc=label, unit=" texts", disable=None, leave=False
+            ) as progress:
+                try:
+                    self._encode_missing(unique, instruction, places, cost, progress)
+                except _BadVectors as error:
+                    bad = np.isin(rows, error.positions)
+                    raise NonFiniteVectors(np.flatnonzero(bad).tolist(), len(rows)) from None
+        if (places.store_of < 0).any():
+            raise ValueError("texts were not the same when they were read again")
+        n_truncated = 0
         if self.backend.max_length is not None:
-            cost.n_truncated += int((token_counts > self.backend.max_length).sum())
-        return vectors, rows
+            n_truncated = int((places.counts > self.backend.max_length).sum())
+        cost.n_truncated += n_truncated
+        started = time.perf_counter()
+        encoded = Encoded(places.vectors(), rows)
+        self._last[instruction] = _Last(keys, encoded, n_truncated)
+        cost.store_seconds += time.perf_counter() - started
+        return encoded
 
     def encode_uncached(self, texts: Sequence[str], instruction: Instruction) -> None:
         """Encode one batch for its time alone; nothing is looked up or kept."""
-        self.backend.encode(texts, instruction)
+        tokens = self.backend.tokenize(texts, instruction)
+        self.backend.encode(tokens, np.arange(len(texts)), instruction)
 
-    def _unique_vectors(
-        self,
-        texts: list[str],
-        instruction: Instruction,
-        cost: EncodingCost,
-        label: str,
-        rows: npt.NDArray[np.intp],
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        started = time.perf_counter()
-        store = self._store(instruction)
-        keys = [text_key(text) for text in texts]
-        stored = store.get(keys) if store else None
-        if store:
+    def _places(self, instruction: Instruction, keys: npt.NDArray[np.uint64]) -> _Places:
+        """
+        Where the vectors of these texts are.
+
+        A text that the model reads whole has the same vector under every maximum length, so it
+        lies in a store without one; only truncated texts lie in a store of their length. Where
+        the model tokenises by itself nobody knows which these are, and all lie in the latter.
+        """
+        limit = self.backend.max_length
+        if limit is not None and not self.backend.knows_tokens(instruction):
+            limits: list[int | None] = [limit]
+        else:
+            limits = [None] if limit is None else [None, limit]
+        stores = [self._store(instruction, each) for each in limits]
+        split_at = limit if len(limits) == 2 else None
+        places = _Places(keys, [store for store in stores if store is not None], split_at)
+        for number, store in enumerate(places.stores):
+            asked = np.flatnonzero(places.store_of < 0)
+            found = store.find(keys[asked])
+            fits = found.shards >= 0
+            if split_at is not None:
+                fits &= (found.token_counts > split_at) == (number == 1)
+            at = asked[fits]
+            places.store_of[at] = number
+            places.shards[at] = found.shards[fits]
+            places.rows[at] = found.rows[fits]
+            places.counts[at] = found.token_counts[fits]
             self.repaired_shards += store.repaired_shards
             store.repaired_shards.clear()
-        found = stored.found if stored else np.zeros(len(texts), dtype=np.bool_)
-        vectors = stored.vectors if stored else np.empty((len(texts), 0), dtype=np.float32)
-        token_counts = stored.token_counts if stored else np.zeros(len(texts), dtype=np.int32)
-        cost.store_seconds += time.perf_counter() - started
-        with tqdm(
-            total=int((~found).sum()), desc=label, unit=" texts", disable=None, leave=False
-        ) as progress:
-            for shard in _shards(texts):
-                # Shards are cut from all texts, found or not: after a crash the same texts
-                # meet in the same batches, so the vectors are the same to the last bit.
-                missing = shard[~found[shard]]
-                if len(missing) == 0:
-                    continue
-                started = time.perf_counter()
-                new, counts = self._encode_shard(
-                    [texts[position] for position in missing], instruction, progress
-                )
-                encoded = time.perf_counter()
-                bad = missing[~np.isfinite(new).all(axis=1)]
-                if len(bad):
-                    raise NonFiniteVectors(np.flatnonzero(np.isin(rows, bad)).tolist(), len(rows))
-                if vectors.shape[1] == 0:
-                    vectors = np.empty((len(texts), new.shape[1]), dtype=np.float32)
-                vectors[missing], token_counts[missing] = new, counts
-                if store:
-                    store.put([keys[position] for position in missing], new, counts)
-                cost.n_encoded += len(missing)
-                cost.n_tokens_encoded += int(self._truncated(counts).sum())
-                cost.encode_seconds += encoded - started
-                cost.store_seconds += time.perf_counter() - encoded
-        return vectors, token_counts
+        return places
 
-    def _encode_shard(
-        self, texts: list[str], instruction: Instruction, progress: tqdm[Any]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        counts = self.backend.count_tokens(texts, instruction)
+    def _encode_missing(
+        self,
+        unique: Iterator[str],
+        instruction: Instruction,
+        places: _Places,
+        cost: EncodingCost,
+        progress: tqdm[Any],
+    ) -> None:
+        shards = (
+            (positions, texts)
+            for window in _windows(unique)
+            for positions, texts in _shards(window)
+            # Shards are cut from all texts, found or not: after a crash the same texts meet in
+            # the same batches, so the vectors are the same to the last bit.
+            for positions, texts in [_missing_of(positions, texts, places)]
+            if texts
+        )
+        waiting = time.perf_counter()
+        for positions, tokens in self._tokenized_ahead(shards, instruction):
+            for number, group in enumerate(_groups(tokens, places.limit)):
+                if len(group) == 0:
+                    continue
+                vectors = self._encode_group(tokens, group, instruction, cost, progress)
+                encoded = time.perf_counter()
+                bad = positions[group][~np.isfinite(vectors).all(axis=1)]
+                if len(bad):
+                    raise _BadVectors(bad)
+                places.put(positions[group], vectors, tokens.counts[group], number)
+                cost.n_encoded += len(group)
+                cost.n_tokens_encoded += int(tokens.lengths[group].sum())
+                cost.encode_seconds += encoded - waiting
+                waiting = time.perf_counter()
+                cost.store_seconds += waiting - encoded
+
+    def _tokenized_ahead(
+        self,
+        shards: Iterable[tuple[npt.NDArray[np.intp], list[str]]],
+        instruction: Instruction,
+    ) -> Iterator[tuple[npt.NDArray[np.intp], Tokens]]:
+        """Each shard tokenised, the next one in another thread while the model has this one."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer") as thread:
+            ahead: tuple[npt.NDArray[np.intp], Future[Tokens]] | None = None
+            for positions, texts in shards:
+                future = thread.submit(self.backend.tokenize, texts, instruction)
+                if ahead is not None:
+                    yield ahead[0], ahead[1].result()
+                ahead = positions, future
+            if ahead is not None:
+                yield ahead[0], ahead[1].result()
+
+    def _encode_group(
+        self,
+        tokens: Tokens,
+        group: npt.NDArray[np.intp],
+        instruction: Instruction,
+        cost: EncodingCost,
+        progress: tqdm[Any],
+    ) -> npt.NDArray[np.float32]:
+        """The vectors of the texts *group* of *tokens*, batch by batch; float32 (n_group, dim)."""
+        lengths = tokens.lengths[group]
         vectors: npt.NDArray[np.float32] | None = None
-        for batch in token_budget_batches(self._truncated(counts), token_budget=self.token_budget):
-            new = self.backend.encode([texts[position] for position in batch], instruction)
+        pending = deque(token_budget_batches(lengths, token_budget=self.token_budget))
+        while pending:
+            batch = pending.popleft()
+            n_padded = int(lengths[batch].max()) * len(batch)
+            shortage = None
+            try:
+                new = self.backend.encode(tokens, group[batch], instruction)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                # Its frames hold what the batch allocated, and must be gone before it is retried.
+                shortage = error.with_traceback(None)
+            if shortage is not None:
+                self._halve_budget(n_padded, len(batch), shortage)
+                left = np.concatenate([batch, *pending])
+                again = token_budget_batches(lengths[left], token_budget=self.token_budget)
+                pending = deque(left[smaller] for smaller in again)
+                continue
             if vectors is None:
-                vectors = np.empty((len(texts), new.shape[1]), dtype=np.float32)
+                vectors = np.empty((len(group), new.shape[1]), dtype=np.float32)
             vectors[batch] = new
+            cost.n_tokens_padded += n_padded
             progress.update(len(batch))
         if vectors is None:
-            raise ValueError("a shard has at least one text")
-        return vectors, counts
+            raise ValueError("a group has at least one text")
+        return vectors
 
-    def _truncated(self, counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        limit = self.backend.max_length
-        return counts if limit is None else np.minimum(counts, limit)
+    def _halve_budget(self, n_tokens: int, n_texts: int, error: Exception) -> None:
+        """After a batch of so many padded tokens was too much; for all batches from now on."""
+        self.backend.release_memory()
+        if n_texts == 1:
+            raise TaskError(
+                f"one text of {n_tokens:,} tokens does not fit the memory of "
+                f"{self.backend.device}\n  try --max-length, or --dtype bfloat16"
+            ) from error
+        self.budget_cuts.append(self.token_budget)
+        self.token_budget = max(1, min(self.token_budget, n_tokens) // 2)
+        logger.warning(
+            "a batch of %d tokens did not fit the memory of %s; from now on %d a batch",
+            n_tokens, self.backend.device, self.token_budget,
+        )  # fmt: skip
 
-    def _store(self, instruction: Instruction) -> VectorStore | None:
+    def _store(self, instruction: Instruction, max_length: int | None) -> VectorStore | None:
         if self._store_folder is None:
             return None
-        if instruction not in self._stores:
-            self._stores[instruction] = VectorStore(
+        if (instruction, max_length) not in self._stores:
+            self._stores[instruction, max_length] = VectorStore(
                 self._store_folder,
                 {
                     **self._identity,
                     "backend": self.backend.name,
                     "dtype": self.backend.dtype,
-                    "max_length": self.backend.max_length,
+                    "truncated_to": max_length,
                     "prompt": instruction.prompt,
                     "role": instruction.role,
                     "document_template": DOCUMENT_TEMPLATE,
                 },
             )
-        return self._stores[instruction]
+        return self._stores[instruction, max_length]
 
 
-def _shards(texts: Sequence[str]) -> list[npt.NDArray[np.intp]]:
-    """Positions of *texts*, longest first, cut where a shard has enough texts or characters."""
-    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+@dataclass(frozen=True)
+class _Last:
+    """The last answer for an instruction: variants of a model ask for it again and again."""
+
+    keys: npt.NDArray[np.uint64]
+    encoded: Encoded
+    n_truncated: int
+
+
+class _Places:
+    """
+    Where the vector of each different text is: in which store (-1: nowhere), shard and row.
+
+    Without stores, vectors are kept in memory, text i in row i.
+
+    Args:
+        limit: texts of more tokens go to the second store; None where there is one store.
+    """
+
+    def __init__(
+        self, keys: npt.NDArray[np.uint64], stores: list[VectorStore], limit: int | None
+    ) -> None:
+        self.keys = keys
+        self.stores = stores
+        self.limit = limit
+        self.store_of = np.full(len(keys), -1, dtype=np.int8)
+        self.shards = np.zeros(len(keys), dtype=np.int32)
+        self.rows = np.zeros(len(keys), dtype=np.int32)
+        self.counts = np.zeros(len(keys), dtype=np.int32)
+        self.in_memory: npt.NDArray[np.float32] | None = None
+
+    def put(
+        self,
+        positions: npt.NDArray[np.intp],
+        vectors: npt.NDArray[np.float32],
+        counts: npt.NDArray[np.int32],
+        number: int,
+    ) -> None:
+        """Keep new vectors in the store of that number, or in memory where there is no store."""
+        self.counts[positions] = counts
+        self.store_of[positions] = number
+        if self.stores:
+            store = self.stores[number]
+            self.shards[positions] = store.put(self.keys[positions], vectors, counts)
+            self.rows[positions] = np.arange(len(positions))
+            return
+        if self.in_memory is None:
+            self.in_memory = np.empty((len(self.keys), vectors.shape[1]), dtype=np.float32)
+        self.in_memory[positions] = vectors
+
+    def vectors(self) -> Vectors:
+        """All of them, in memory where they are few."""
+        if self.in_memory is not None:
+            return ResidentVectors(self.in_memory)
+        dim = next((store.dim for store in self.stores if store.dim is not None), 0)
+        paths = [path for store in self.stores for path in store.paths]
+        n_before = np.cumsum([0] + [len(store.paths) for store in self.stores])
+        shards = self.shards + n_before[np.maximum(self.store_of, 0)].astype(np.int32)
+        stored = StoredVectors(paths, shards, self.rows, dim)
+        if len(self.keys) * dim * 4 <= RESIDENT_BYTES:
+            return ResidentVectors(stored.gather(np.arange(len(self.keys))))
+        return stored
+
+
+class _BadVectors(Exception):
+    """Vectors that are not finite, by the positions of their texts among the different ones."""
+
+    def __init__(self, positions: npt.NDArray[np.intp]) -> None:
+        super().__init__()
+        self.positions = positions
+
+
+def _different(
+    keys: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """
+    The different keys among *keys* (n, 2), in the order of first occurrence.
+
+    Returns:
+        (first, rows): where each different key stands first, ascending, and for each key its
+        number among the different ones.
+    """
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal keys stay in their order
+    ordered = keys[order]
+    is_first = np.ones(len(keys), dtype=np.bool_)
+    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    firsts = order[is_first]
+    number = np.empty(len(firsts), dtype=np.intp)
+    number[np.argsort(firsts)] = np.arange(len(firsts))
+    rows = np.empty(len(keys), dtype=np.intp)
+    rows[order] = number[np.cumsum(is_first) - 1]
+    return np.sort(firsts), rows
+
+
+def _selected(blocks: Iterable[Sequence[str]], positions: npt.NDArray[np.intp]) -> Iterator[str]:
+    """The texts at these positions, which ascend."""
+    start = 0
+    for block in blocks:
+        inside = positions[slice(*np.searchsorted(positions, [start, start + len(block)]))]
+        yield from (block[position - start] for position in inside)
+        start += len(block)
+
+
+def _groups(tokens: Tokens, limit: int | None) -> list[npt.NDArray[np.intp]]:
+    """
+    The texts of a shard that the model reads whole, and those that it reads truncated.
+
+    They go to different stores, so they are encoded apart: whatever part of a shard a crash
+    leaves to be done, it is done in the same batches.
+    """
+    if limit is None:
+        return [np.arange(len(tokens.counts))]
+    truncated = tokens.counts > limit
+    return [np.flatnonzero(~truncated), np.flatnonzero(truncated)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Consecutive different texts, and the number of the first."""
+
+    first: int
+    texts: list[str]
+
+
+def _windows(texts: Iterable[str]) -> Iterator[_Window]:
+    """Texts in their order, cut where a window has enough texts or characters."""
+    first, window, n_characters = 0, list[str](), 0
+    for text in texts:
+        full = len(window) == TEXTS_PER_WINDOW or n_characters + len(text) > CHARACTERS_PER_WINDOW
+        if window and full:
+            yield _Window(first, window)
+            first, window, n_characters = first + len(window), [], 0
+        window.append(text)
+        n_characters += len(text)
+    if window:
+        yield _Window(first, window)
+
+
+def _shards(window: _Window) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
+    """Numbers and texts, longest first, cut where a shard has enough texts or characters."""
+    lengths = np.array([len(text) for text in window.texts], dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
-    shards, start, characters = [], 0, 0
-    for end, length in enumerate(lengths[order]):
-        if end > start and (
-            end - start == TEXTS_PER_SHARD or characters + length > CHARACTERS_PER_SHARD
-        ):
-            shards.append(order[start:end])
-            start, characters = end, 0
-        characters += int(length)
-    if start < len(order):
-        shards.append(order[start:])
-    return shards
+    start, n_characters = 0, 0
+    for end, length in enumerate(lengths[order].tolist()):
+        full = end - start == TEXTS_PER_SHARD or n_characters + length > CHARACTERS_PER_SHARD
+        if end > start and full:
+            yield order[start:end] + window.first, [window.texts[i] for i in order[start:end]]
+            start, n_characters = end, 0
+        n_characters += length
+    yield order[start:] + window.first, [window.texts[i] for i in order[start:]]
+
+
+def _missing_of(
+    positions: npt.NDArray[np.intp], texts: list[str], places: _Places
+) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """Those texts of a shard that no store has."""
+    missing = places.store_of[positions] < 0
+    if missing.all():
+        return positions, texts
+    chosen = [text for text, wanted in zip(texts, missing, strict=True) if wanted]
+    return positions[missing], chosen

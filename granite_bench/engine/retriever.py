@@ -12,7 +12,7 @@ import contextlib
 import io
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +30,12 @@ from granite_bench.engine.backend import (
     has_backend,
     loaded_from,
 )
-from granite_bench.engine.encoder import Encoder, EncodingCost
-from granite_bench.engine.search import Run, rank_candidates, search_exact
-from granite_bench.engine.texts import document_texts, query_texts
+from granite_bench.engine.encoder import Encoded, Encoder, EncodingCost
+from granite_bench.engine.run import Documents, Run
+from granite_bench.engine.search import similarity_of
+from granite_bench.engine.texts import DocumentTexts, document_ids, query_texts
+from granite_bench.engine.variants import CODED, Variant
+from granite_bench.engine.vectors import ResidentVectors, Vectors
 from granite_bench.errors import NonFiniteVectors, TaskError
 
 LATENCY_QUERIES = 32
@@ -47,10 +50,11 @@ class Observation:
     What one split and subset of one task took.
 
     Attributes:
-        run: what was handed to mteb for scoring; mteb may remove a query's own document.
+        run: what was found, before mteb leaves out a query's own document where a task says so.
         docs, queries: the cost of encoding; None where the model searches by itself.
         index_seconds: until the corpus was ready (encoding included).
         search_seconds: queries to run (encoding of the queries included).
+        rank_seconds: of these, query vectors to run; 0 where not known.
         query_seconds: one query at a time, encode and search; empty where not measured.
         prompts: role -> the prompt in force; empty where the model searches by itself.
     """
@@ -59,11 +63,12 @@ class Observation:
     subset: str
     n_docs: int
     n_queries: int = 0
-    run: Run = field(default_factory=dict)
+    run: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     docs: EncodingCost | None = None
     queries: EncodingCost | None = None
     index_seconds: float = 0.0
     search_seconds: float = 0.0
+    rank_seconds: float = 0.0
     query_seconds: list[float] = field(default_factory=list)
     prompts: dict[str, str] = field(default_factory=dict)
 
@@ -74,17 +79,26 @@ class DenseRetriever:
 
     Args:
         model: an encoder that mteb loaded; its *mteb_model_meta* is the identity of the vectors.
-        store_folder, token_budget: as for Encoder.
+        encoder: what makes its vectors.
+
+    Attributes:
+        variant: the form of the vectors that searches see. What was encoded for one variant
+            serves the next.
+        as_arrays: whether search returns a Run; mteb's own scoring needs dictionaries.
+        measure_latency: whether the next search is followed by single queries, timed.
     """
 
     def __init__(self, model: EncoderProtocol, *, encoder: Encoder) -> None:
         self.mteb_model_meta = model.mteb_model_meta
         self.encoder = encoder
+        self.variant = Variant()
         self.observations: list[Observation] = []
         self.measure_latency = False
-        self._model = model
-        self._doc_ids: list[list[str]] = []
-        self._docs = np.empty((0, 0), dtype=np.float32)
+        self.as_arrays = False
+        self.model = model
+        self._similarity = similarity_of(encoder.backend.similarity_name, model.similarity)
+        self._documents = Documents([])
+        self._docs: Vectors = ResidentVectors(np.empty((0, 0), dtype=np.float32))
 
     def index(
         self,
@@ -101,14 +115,11 @@ class DenseRetriever:
         started = time.perf_counter()
         seen = Observation(hf_split, hf_subset, n_docs=len(corpus), docs=EncodingCost())
         instruction = self._instruction(task_metadata, PromptType.document, seen)
-        ids = list(corpus["id"])
-        self._docs = np.empty((0, 0), dtype=np.float32)  # the last corpus goes before this comes
-        self._docs, rows = self._encode(
-            document_texts(corpus), instruction, seen.docs, "document", ids
-        )
-        self._doc_ids = [[] for _ in self._docs]
-        for doc_id, row in zip(ids, rows, strict=True):
-            self._doc_ids[row].append(doc_id)
+        ids = document_ids(corpus)
+        # The last corpus goes before this one comes.
+        self._docs = ResidentVectors(np.empty((0, 0), dtype=np.float32))
+        encoded = self._encode(DocumentTexts(corpus), instruction, seen.docs, "document", ids)
+        self._docs, self._documents = encoded.vectors, Documents(ids, encoded.rows)
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
 
@@ -124,30 +135,37 @@ class DenseRetriever:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         num_proc: int | None = None,
         **kwargs: Any,
-    ) -> Run:
+    ) -> Mapping[str, dict[str, float]]:
         """Encode the queries and rank the indexed corpus (mteb's SearchProtocol)."""
         started = time.perf_counter()
         seen = self.observations[-1]
         seen.n_queries, seen.queries = len(queries), EncodingCost()
         instruction = self._instruction(task_metadata, PromptType.query, seen)
         query_ids, texts = list(queries["id"]), query_texts(queries)
-        different, rows = self._encode(texts, instruction, seen.queries, "query", query_ids)
-        vectors = different[rows]
-        if top_ranked is None:
-            seen.run = search_exact(
-                vectors, self._docs, query_ids, self._doc_ids,
-                top_k=top_k, similarity=self._model.similarity,
-            )  # fmt: skip
-        else:
-            seen.run = rank_candidates(
-                vectors, self._docs, query_ids, self._doc_ids,
-                candidates=top_ranked, top_k=top_k, similarity=self._model.similarity,
-            )  # fmt: skip
-        seen.search_seconds = time.perf_counter() - started
-        if self.measure_latency and top_ranked is None:
+        encoded = self._encode([texts], instruction, seen.queries, "query", query_ids)
+        vectors = encoded.array()
+        searching = time.perf_counter()
+        seen.run = self._search(vectors, query_ids, top_k, top_ranked)
+        ended = time.perf_counter()
+        seen.search_seconds, seen.rank_seconds = ended - started, ended - searching
+        # Codes are calibrated for each search, so single ones would be timed with that.
+        if self.measure_latency and top_ranked is None and self.variant.precision not in CODED:
             seen.query_seconds = self._latencies(texts, vectors, instruction, top_k)
             self.measure_latency = False
-        return seen.run
+        return seen.run if self.as_arrays else dict(seen.run)
+
+    def _search(
+        self,
+        vectors: npt.NDArray[np.float32],
+        query_ids: Sequence[str],
+        top_k: int,
+        candidates: Mapping[str, Sequence[str]] | None = None,
+    ) -> Run:
+        return self.variant.search(
+            vectors, self._docs, query_ids, self._documents,
+            top_k=top_k, similarity=self._similarity, device=self.encoder.backend.device,
+            candidates=candidates,
+        )  # fmt: skip
 
     def encode(
         self,
@@ -165,18 +183,18 @@ class DenseRetriever:
         seen = Observation(hf_split, hf_subset, n_docs=len(texts), docs=EncodingCost())
         instruction = self._instruction(task_metadata, prompt_type, seen)
         positions = [str(position) for position in range(len(texts))]
-        vectors, rows = self._encode(texts, instruction, seen.docs, "text", positions)
+        encoded = self._encode([texts], instruction, seen.docs, "text", positions)
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
-        return vectors[rows]
+        return self.variant.of_array(encoded.array())
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """The model's own similarity of every pair."""
-        return self._model.similarity(embeddings1, embeddings2)
+        return self.model.similarity(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """The model's own similarity, row by row."""
-        return self._model.similarity_pairwise(embeddings1, embeddings2)
+        return self.model.similarity_pairwise(embeddings1, embeddings2)
 
     def _instruction(
         self, task: TaskMetadata, prompt_type: PromptType | None, seen: Observation
@@ -187,12 +205,12 @@ class DenseRetriever:
 
     def _encode(
         self,
-        texts: list[str],
+        texts: Iterable[Sequence[str]],
         instruction: Instruction,
         cost: EncodingCost | None,
         kind: str,
-        ids: Sequence[str],
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+        ids: Sequence[Any],
+    ) -> Encoded:
         """Encoder.encode, its errors naming the document or query."""
         plural = {"document": "documents", "query": "queries", "text": "texts"}[kind]
         try:
@@ -217,10 +235,7 @@ class DenseRetriever:
         for position, text in enumerate(texts[: LATENCY_WARM_UP + LATENCY_QUERIES]):
             started = time.perf_counter()
             self.encoder.encode_uncached([text], instruction)
-            search_exact(
-                vectors[position : position + 1], self._docs, [""], self._doc_ids,
-                top_k=top_k, similarity=self._model.similarity,
-            )  # fmt: skip
+            self._search(vectors[position : position + 1], [""], top_k)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
@@ -247,7 +262,7 @@ class ObservedSearch:
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
 
-    def search(self, queries: Dataset, **kwargs: Any) -> Run:
+    def search(self, queries: Dataset, **kwargs: Any) -> Mapping[str, Mapping[str, float]]:
         """Let the model search (mteb's SearchProtocol)."""
         seen = self.observations[-1]
         seen.n_queries = len(queries)

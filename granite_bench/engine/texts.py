@@ -11,28 +11,45 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset
 
 DOCUMENT_TEMPLATE = "{title} {text}, stripped; {text} alone where the title is empty"
 
 
-def document_texts(corpus: Dataset) -> list[str]:
+TEXTS_PER_BLOCK = 8192
+
+
+class DocumentTexts:
     """
     The text of every document: title and text joined by a space, then stripped.
 
+    Iterating yields blocks of strings in the order of the corpus, so that a corpus need not fit
+    in memory; it may be iterated again.
+
     Args:
         corpus: columns *text* and optionally *title* (a string or None).
-
-    Returns:
-        One string per row, in the order of the corpus.
     """
-    texts: list[str] = list(corpus["text"])
-    if "title" not in corpus.column_names:
-        return [text.strip() for text in texts]
-    return [
-        f"{title} {text}".strip() if title else text.strip()
-        for title, text in zip(corpus["title"], texts, strict=True)
-    ]
+
+    def __init__(self, corpus: Dataset) -> None:
+        names = [name for name in ("title", "text") if name in corpus.column_names]
+        self._columns = corpus.select_columns(names).with_format("arrow")
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for block in self._columns.iter(batch_size=TEXTS_PER_BLOCK):
+            texts: list[str] = block["text"].to_pylist()
+            if "title" in block.column_names:
+                titles = block["title"].to_pylist()
+                texts = [
+                    f"{title} {text}" if title else text
+                    for title, text in zip(titles, texts, strict=True)
+                ]
+            yield [text.strip() for text in texts]
+
+
+def document_ids(corpus: Dataset) -> pa.ChunkedArray:
+    """The ids of a corpus, as Arrow has them: a fifth of the memory of Python's strings."""
+    return corpus.select_columns(["id"]).with_format("arrow")[:]["id"]
 
 
 def query_texts(queries: Dataset) -> list[str]:
