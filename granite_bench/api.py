@@ -45,9 +45,12 @@ class PreparedRun:
 
     def start(self, say: Callable[[str], None] = lambda line: None) -> list[Outcome]:
         """Run what is missing; *say* is told one line per event."""
+        from granite_bench.disk_space import require_room_for_vectors
         from granite_bench.runner import run_plan
 
         self.store.check_writable()
+        if self.options.vectors is not None:
+            require_room_for_vectors(self.plan, self.options.vectors)
         return run_plan(self.plan, self.tasks, self.store, self.options, say)
 
 

@@ -24,7 +24,7 @@ FLOORS = [
     {"table", "audit"},
     {"selection"},
     {"scores", "speed_columns", "model_facts", "variant_settings"},
-    {"runner"},
+    {"runner", "disk_space"},
     {"run_record"},
     {"plan", "per_query"},
     {"engine", "fetch"},

@@ -1,0 +1,57 @@
+"""Whether the vectors of a run fit the disk: said before it starts, not after hours."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.models import listed_dims
+from granite_bench.plan import Plan
+
+BYTES_PER_TEXT = 24
+"""What a stored text takes besides its vector: its address, its token count, part of a header."""
+
+
+def vector_bytes(plan: Plan) -> int:
+    """
+    Bytes of the vectors that the jobs of *plan* may add to the store, at most.
+
+    Texts that are stored already, and copies of a text, are counted too; jobs whose number of
+    documents or dimension is not known before a download are not. Variants of a model share
+    their vectors.
+    """
+    by_vectors: dict[tuple[object, ...], int] = {}
+    for jobs in plan.by_loaded_model:
+        for job in jobs:
+            dims = listed_dims(job.source.meta)
+            if job.done or job.n_docs is None or job.n_queries is None or not dims:
+                continue
+            n_bytes = (job.n_docs + job.n_queries) * (4 * max(dims) + BYTES_PER_TEXT)
+            key = (job.source.loaded_as, job.task.metadata.name)
+            by_vectors[key] = max(n_bytes, by_vectors.get(key, 0))
+    return sum(by_vectors.values())
+
+
+def require_room_for_vectors(plan: Plan, folder: Path) -> None:
+    """
+    Raises BadInput when the vectors of *plan* do not fit the disk of *folder*.
+
+    What the store holds is counted as room: in the worst case it holds other texts, and then the
+    run ends with an error that keeps what was done.
+    """
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
+    if there is None:
+        return
+    stored = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
+    needed, free = vector_bytes(plan), shutil.disk_usage(there).free
+    if needed > free + stored:
+        problem = (
+            f"has {free / 1e9:,.1f} GB free, and the vectors of this run take up to "
+            f"{needed / 1e9:,.1f} GB"
+        )
+        hint = (
+            "choose another disk with --vectors, make room with granite-bench cache prune, or "
+            "keep none with --no-vectors; nothing was run"
+        )
+        raise BadInput(Fault(str(folder), problem, hint))
