@@ -303,27 +303,32 @@ def _with_scoring(
     setting: Setting, ways: dict[str, Callable[[], Any]]
 ) -> dict[str, Callable[[], Any]]:
     """
-    SEARCH AND SCORING TOGETHER. Filled in with our scoring later; mteb's for now.
+    Search and scoring together: from vectors to every metric that mteb computes.
 
-    One judged document a query, and mteb's calculate_retrieval_scores on the dictionaries of
-    each run.
+    One judged document a query; ours over arrays, mteb's over the dictionaries of its search.
     """
     qrels = {
         query_id: {setting.doc_ids[(997 * number) % len(setting.doc_ids)]: 1}
         for number, query_id in enumerate(setting.query_ids)
     }
 
-    def scored(way: Callable[[], Any]) -> Any:
+    cut_offs = [1, 3, 5, 10, 20, 100, 1000]
+
+    def scored_by_mteb() -> Any:
         from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
 
-        found = {query_id: dict(scores) for query_id, scores in way().items()}
-        return calculate_retrieval_scores(found, qrels, [1, 3, 5, 10, 20, 100, 1000])
+        found = {query_id: dict(scores) for query_id, scores in ways["mteb"]().items()}
+        return calculate_retrieval_scores(found, qrels, cut_offs)
 
-    return {
-        f"{name} + mteb's scoring": lambda way=ways[name]: scored(way)
-        for name in ("ours", "mteb")
-        if name in ways
-    }
+    def scored_by_us() -> Any:
+        from granite_bench.engine.scoring import retrieval_scores
+
+        return retrieval_scores(
+            ways["ours"](), qrels, cut_offs, ignore_identical_ids=False, skip_first_result=False
+        )
+
+    both = {"ours": scored_by_us, "mteb": scored_by_mteb}
+    return {f"{name}, scored": way for name, way in both.items() if name in ways}
 
 
 def _one_search(options: argparse.Namespace) -> None:
