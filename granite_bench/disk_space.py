@@ -22,14 +22,13 @@ def vector_bytes(plan: Plan) -> int:
     their vectors.
     """
     by_vectors: dict[tuple[object, ...], int] = {}
-    for jobs in plan.by_loaded_model:
-        for job in jobs:
-            dims = listed_dims(job.source.meta)
-            if job.done or job.n_docs is None or job.n_queries is None or not dims:
-                continue
-            n_bytes = (job.n_docs + job.n_queries) * (4 * max(dims) + BYTES_PER_TEXT)
-            key = (job.source.loaded_as, job.task.metadata.name)
-            by_vectors[key] = max(n_bytes, by_vectors.get(key, 0))
+    for job in plan.to_run:
+        dims = listed_dims(job.source.meta)
+        if job.n_docs is None or job.n_queries is None or not dims:
+            continue
+        n_bytes = (job.n_docs + job.n_queries) * (4 * max(dims) + BYTES_PER_TEXT)
+        key = (job.source.loaded_as, job.task.metadata.name)
+        by_vectors[key] = max(n_bytes, by_vectors.get(key, 0))
     return sum(by_vectors.values())
 
 

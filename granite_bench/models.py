@@ -173,10 +173,28 @@ def find_model(
     Raises:
         BadInput: no such model, with the nearest names; or it has fewer dimensions than *dim*.
     """
+    meta, folder = _find_embedding_model(name, mirror)
+    return _variant(name, meta, folder, max_length, dtype, dim, precision)
+
+
+def _find_embedding_model(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
     meta, folder = _find(name, mirror)
     if meta.is_cross_encoder:
         problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"
         raise BadInput(Fault(f"model {name}", problem, "name an embedding model"))
+    return meta, folder
+
+
+def _variant(
+    name: str,
+    meta: ModelMeta,
+    folder: Path | None,
+    max_length: int | None,
+    dtype: str | None,
+    dim: int | None,
+    precision: str,
+) -> ModelSource:
+    """A model that was found, with settings that change nothing left out."""
     own = _own_max_length(folder) or meta.max_tokens
     if max_length is not None and own is not None and max_length >= own:
         max_length = None
@@ -227,9 +245,10 @@ def find_variants(
     Raises:
         BadInput: no such model, or nothing of *dims* applies to it.
     """
-    plain = find_model(name, mirror=mirror, dtype=dtype)
-    listed = listed_dims(plain.meta)
-    own = listed or _own_dims(plain.folder)
+    # Once for all variants: every byte of a folder is read, or the hub is asked.
+    meta, folder = _find_embedding_model(name, mirror)
+    listed = listed_dims(meta)
+    own = listed or _own_dims(folder)
     if dims == "listed":
         if len(listed) < 2:
             problem = "mteb's metadata lists no smaller dimensions of it"
@@ -240,9 +259,7 @@ def find_variants(
         problem = f"has {max(own)} dimensions, fewer than any of --dims"
         raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
     sources = [
-        find_model(
-            name, mirror=mirror, dtype=dtype, max_length=length, dim=dim, precision=precision
-        )
+        _variant(name, meta, folder, length, dtype, dim, precision)
         for length in list[int | None](max_lengths) or [None]
         for precision in ["float32", *precisions]
         for dim in [None, *wanted]

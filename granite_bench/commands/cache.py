@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from granite_bench.commands.group import Commands
+from granite_bench.commands.options import vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 
@@ -22,12 +23,6 @@ _SHOWN = ("revision", "role", "dtype", "max_length", "prompt")
 """Settings that have a column of their own."""
 
 _LONGEST_SETTING = 24
-
-vectors_option = click.option(
-    "--vectors",
-    type=click.Path(path_type=Path),
-    help="Where vectors are kept.  [default: ~/.cache/granite-bench/vectors]",
-)
 
 
 @click.group(

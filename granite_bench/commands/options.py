@@ -15,3 +15,9 @@ results_option = click.option(
     show_default="results",
     help="A results folder, or a clone of mteb's public results; may be repeated.",
 )
+
+vectors_option = click.option(
+    "--vectors",
+    type=click.Path(path_type=Path),
+    help="Where vectors are kept.  [default: ~/.cache/granite-bench/vectors]",
+)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import click
 
+from granite_bench.commands.options import vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode, did_you_mean
 from granite_bench.suite import PRECISIONS
@@ -84,11 +85,7 @@ class _Precisions(click.ParamType[Any]):
     show_default=True,
     help="Where results go.",
 )
-@click.option(
-    "--vectors",
-    type=click.Path(path_type=Path),
-    help="Where vectors are kept.  [default: ~/.cache/granite-bench/vectors]",
-)
+@vectors_option
 @click.option("--no-vectors", is_flag=True, help="Keep no vectors: nothing to resume from.")
 @click.option("--device", help="cpu, cuda:0, mps.  [default: the best there is]")
 @click.option(
