@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.files import size_text
 from granite_bench.models import listed_dims
 from granite_bench.plan import Plan
 
@@ -46,8 +47,8 @@ def require_room_for_vectors(plan: Plan, folder: Path) -> None:
     needed, free = vector_bytes(plan), shutil.disk_usage(there).free
     if needed > free + stored:
         problem = (
-            f"has {free / 1e9:,.1f} GB free, and the vectors of this run take up to "
-            f"{needed / 1e9:,.1f} GB"
+            f"has {size_text(free)} free, and the vectors of this run take up to "
+            f"{size_text(needed)}"
         )
         hint = (
             "choose another disk with --vectors, make room with granite-bench cache prune, or "

@@ -30,8 +30,8 @@ from granite_bench.fetch_plan import (
     first_line,
     has_size,
     hub_fault,
-    human_size,
 )
+from granite_bench.files import size_text
 from granite_bench.mirror import MirrorFile, MirrorRepo, read_manifest
 
 Progress = Callable[[str, str, int], None]
@@ -140,7 +140,7 @@ def _download(
             raise BadInput(hub_fault(where, repo.kind, repo.revision, error)) from error
         n_bytes = part.stat().st_size if part.is_file() else 0
         raise StorageError(
-            f"{where}: stopped after {human_size(n_bytes)} of {human_size(file.size)}: "
+            f"{where}: stopped after {size_text(n_bytes)} of {size_text(file.size)}: "
             f"{first_line(error)}\n  run the same command again: it goes on from there"
         ) from error
     return sha256
@@ -190,7 +190,7 @@ def _check_room(plan: FetchPlan, to: Path) -> None:
     existing = next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
     if plan.bytes_to_come > free:
-        what = f"needs {human_size(plan.bytes_to_come)} more, and {human_size(free)} are free"
+        what = f"needs {size_text(plan.bytes_to_come)} more, and {size_text(free)} are free"
         raise BadInput(Fault(str(to), what, "make room, or give --to a folder on a larger disk"))
 
 

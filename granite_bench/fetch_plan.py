@@ -26,6 +26,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError,
 )
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.files import size_text
 from granite_bench.mirror import NO_REVISION, Manifest, is_repo_name, read_manifest, stays_inside
 
 if TYPE_CHECKING:
@@ -189,25 +190,15 @@ def describe(plan: FetchPlan) -> list[tuple[str, ...]]:
             repo.kind,
             repo.revision[:7],
             str(len(repo.files)),
-            human_size(repo.n_bytes),
-            human_size(repo.bytes_to_come),
+            size_text(repo.n_bytes),
+            size_text(repo.bytes_to_come),
             _state(repo),
         )
         for repo in plan.repos
     ]
     n_files = str(sum(len(repo.files) for repo in plan.repos))
-    sizes = human_size(plan.n_bytes), human_size(plan.bytes_to_come)
+    sizes = size_text(plan.n_bytes), size_text(plan.bytes_to_come)
     return [*rows, ("total", "", "", n_files, *sizes, "")]
-
-
-def human_size(n_bytes: int) -> str:
-    """A size in decimal units, as the hub shows it: 999 B, 1.5 kB, 16.1 GB."""
-    size = float(n_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def duplicate_weights(paths: Iterable[str]) -> list[str]:

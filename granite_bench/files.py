@@ -1,4 +1,4 @@
-"""Where our own files go, and how a file is written whole or not at all."""
+"""Where our own files go, how one is written whole or not at all, and how sizes are said."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ def cache_folder() -> Path:
     """What can be made again (vectors, logs): $GRANITE_BENCH_CACHE, else ~/.cache/granite-bench."""
     named = os.environ.get("GRANITE_BENCH_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "granite-bench"
+
+
+def size_text(n_bytes: int) -> str:
+    """A size in decimal units, as the hub shows it: 999 B, 1.5 kB, 16.1 GB."""
+    size = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.95:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,18 @@ def _own_environment(
     """No test reads or writes the user's vectors, and none sees the user's mirror."""
     monkeypatch.setenv("GRANITE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("GRANITE_BENCH_MIRROR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """main() logs to a file of its own; the next test must not."""
+    root = logging.getLogger()
+    handlers, level, show = list(root.handlers), root.level, warnings.showwarning
+    yield
+    logging.captureWarnings(False)
+    warnings.showwarning = show
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +31,13 @@ SETTINGS: dict[str, Any] = {
     "model": "org/small",
     "revision": "0123456789abcdef",
     "dtype": "float32",
-    "max_length": 512,
+    "truncated_to": 512,
     "prompt": "query: ",
     "role": "query",
     "document_template": "{title} {text}",
 }
 
 DAY = 24 * 3600
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """main() logs to a file of its own."""
-    root = logging.getLogger()
-    handlers, level, show = list(root.handlers), root.level, warnings.showwarning
-    yield
-    logging.captureWarnings(False)
-    warnings.showwarning = show
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
@@ -114,11 +100,11 @@ def test_list_has_a_row_per_configuration(folder: Path, capsys: pytest.CaptureFi
     store = keep(folder, 1234)
     os.utime(shard_of(store), (0, 0))
     os.utime(store.folder / "configuration.json", (0, 0))
-    keep(folder, model="org/large", role=None, prompt="", max_length=None)
+    keep(folder, model="org/large", role=None, prompt="", truncated_to=None)
     assert cache("list", folder=folder) == 0
     head, large, small, total = capsys.readouterr().out.splitlines()
     assert head.split() == (
-        "model revision role dtype max length prompt texts size last used".split()
+        "model revision role dtype truncated to prompt texts size last used".split()
     )
     assert large.split()[:7] == ["org/large", "01234567", "-", "float32", "-", '""', "3"]
     assert small.split('"')[0].split() == ["org/small", "01234567", "query", "float32", "512"]

@@ -43,7 +43,7 @@ def test_too_little_room_is_said_with_the_next_step(
 ) -> None:
     """One byte less than needed; the folder need not exist yet."""
     _free(monkeypatch, 118 * 1560 - 1)
-    with pytest.raises(BadInput, match=r"GB free.*\n.*--no-vectors"):
+    with pytest.raises(BadInput, match=r"B free.*\n.*--no-vectors"):
         require_room_for_vectors(plan, tmp_path / "not" / "there")
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +32,11 @@ sys.exit(code)
 
 
 @pytest.fixture(autouse=True)
-def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder to work in, a cache of its own, and logging as before afterwards."""
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to work in, and a cache of its own."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("GRANITE_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("GRANITE_BENCH_MIRROR", raising=False)
-    root = logging.getLogger()
-    handlers, level, show = list(root.handlers), root.level, warnings.showwarning
-    yield
-    logging.captureWarnings(False)
-    warnings.showwarning = show
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture

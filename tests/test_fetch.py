@@ -19,7 +19,7 @@ from hub import LoopbackHub
 
 from granite_bench.errors import BadInput, StorageError
 from granite_bench.fetch import fetch
-from granite_bench.fetch_plan import COLUMNS, describe, duplicate_weights, human_size, plan_fetch
+from granite_bench.fetch_plan import COLUMNS, describe, duplicate_weights, plan_fetch
 from granite_bench.mirror import content_hash, locate, read_manifest, verify
 
 if TYPE_CHECKING:
@@ -524,18 +524,3 @@ def test_too_little_room_is_said_before_anything_is_downloaded(
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10**6, 0, 65_543))
     fetch_model(hub, tmp_path / "mirror")
     assert verify(tmp_path / "mirror") == []
-
-
-@pytest.mark.parametrize(
-    ("n_bytes", "shown"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (16_100_000_000, "16.1 GB"),
-        (10**13, "10.0 TB"),
-    ],
-)
-def test_sizes_are_decimal_as_on_the_hub(n_bytes: int, shown: str) -> None:
-    """1 GB is 10^9 bytes."""
-    assert human_size(n_bytes) == shown

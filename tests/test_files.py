@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from granite_bench.errors import StorageError
-from granite_bench.files import write_atomically
+from granite_bench.files import size_text, write_atomically
 
 
 def test_the_content_is_written_and_missing_folders_are_made(
@@ -102,3 +102,20 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be written"):
         write_atomically(tmp_path / "taken/file", b"content")
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (16_100_000_000, "16.1 GB"),
+        (10**13, "10.0 TB"),
+    ],
+)
+def test_sizes_are_decimal_as_on_the_hub(n_bytes: int, shown: str) -> None:
+    """1 GB is 10^9 bytes."""
+    assert size_text(n_bytes) == shown

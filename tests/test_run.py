@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import re
@@ -658,20 +657,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.fixture
-def _quiet_logging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command line's log goes to the test's folder, and logging is as before afterwards."""
-    monkeypatch.setenv("GRANITE_BENCH_CACHE", str(tmp_path / "cache"))
-    root = logging.getLogger()
-    handlers, level, show = list(root.handlers), root.level, warnings.showwarning
-    yield
-    logging.captureWarnings(False)
-    warnings.showwarning = show
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("_quiet_logging")
 def test_full_disk_leaves_nothing_half_written_and_the_same_command_finishes(
     small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

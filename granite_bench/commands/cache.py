@@ -15,11 +15,12 @@ from granite_bench.commands.group import Commands
 from granite_bench.commands.options import vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
+from granite_bench.files import size_text
 
 if TYPE_CHECKING:
     from granite_bench.engine.vector_cache import CachedConfiguration, Removed
 
-_SHOWN = ("revision", "role", "dtype", "max_length", "prompt")
+_SHOWN = ("revision", "role", "dtype", "truncated_to", "prompt")
 """Settings that have a column of their own."""
 
 _LONGEST_SETTING = 24
@@ -59,7 +60,7 @@ def list_(vectors: Path | None, form: str) -> None:
             one.model,
             *(_setting(one.configuration, name) for name in (*_SHOWN, *others)),
             count_text(one.n_texts) if one.state == "current" else "-",
-            _size_text(one.n_bytes),
+            size_text(one.n_bytes),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(one.last_used)),
             "" if one.state == "current" else f"{one.state}: {one.folder.name}",
         )
@@ -68,7 +69,7 @@ def list_(vectors: Path | None, form: str) -> None:
     if rows:
         heads = (name.replace("_", " ") for name in (*_SHOWN, *others))
         print_rows(("model", *heads, "texts", "size", "last used", ""), rows)
-    size = _size_text(sum(one.n_bytes for one in cached))
+    size = size_text(sum(one.n_bytes for one in cached))
     click.echo(f"{folder}: {_counted(len(cached), 'configuration')}, {size}")
 
 
@@ -152,7 +153,7 @@ def prune(
             (
                 one.model,
                 *(_setting(one.configuration, name) for name in _SHOWN),
-                _size_text(one.n_bytes),
+                size_text(one.n_bytes),
                 "" if one.state == "current" else f"{one.state}: {one.folder.name}",
             )
             for one in gone
@@ -164,10 +165,10 @@ def prune(
     if dry_run:
         n_bytes = sum(one.n_bytes for one in gone)
         n_bytes += sum(path.stat().st_size for path in plan.left if path.exists())
-        click.echo(f"{folder}: would remove {what}: {_size_text(n_bytes)}")
+        click.echo(f"{folder}: would remove {what}: {size_text(n_bytes)}")
         return
     removed = remove(plan)
-    click.echo(f"{folder}: removed {what}: {_size_text(removed.n_bytes)}")
+    click.echo(f"{folder}: removed {what}: {size_text(removed.n_bytes)}")
     _exit_if_kept(removed)
 
 
@@ -215,13 +216,3 @@ def _setting(configuration: Mapping[str, Any], name: str) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _size_text(n_bytes: int) -> str:
-    """A size in decimal units: 999 B, 1.5 kB, 16.1 GB."""
-    size = float(n_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 999.95:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
