@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
 KEY_BYTES = 16
+ROWS_PER_READ = 4096
+"""Vectors that are read from shards before they go to their places: they stay in the cache."""
+
 CONFIGURATION_FILE = "configuration.json"
 
 
@@ -163,12 +166,14 @@ class StoredVectors:
             yield positions, self._read(positions)
 
     def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """The vectors at *positions*; each shard is opened once (see Vectors)."""
+        """The vectors at *positions*, in the order of shards (see Vectors)."""
         _require_positions(positions, self.n_vectors)
         positions = np.asarray(positions, dtype=np.intp)
         order = np.lexsort((self._rows[positions], self._shards[positions]))
         gathered = np.empty((len(positions), self.dim), dtype=np.float32)
-        gathered[order] = self._read(positions[order])
+        for start in range(0, len(order), ROWS_PER_READ):
+            some = order[start : start + ROWS_PER_READ]
+            gathered[some] = self._read(positions[some])
         return gathered
 
     def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
