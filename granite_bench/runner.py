@@ -39,7 +39,7 @@ from granite_bench.tasks import Evaluation, is_downloaded
 
 logger = logging.getLogger(__name__)
 
-TOKEN_BUDGET_CPU = 4096
+TOKEN_BUDGET_CPU = 2048
 TOKEN_BUDGET_GPU = 131_072
 """Padded tokens per batch. A CPU's caches overflow beyond a few thousand; a GPU wants many."""
 
