@@ -47,6 +47,7 @@ class StandIn:
     """A backend whose vectors cost next to nothing: two rows of a table, chosen by a checksum."""
 
     name, dtype, device, attention, similarity_name = "stand-in", "float32", "cpu", None, "cosine"
+    pads = False
 
     def __init__(self, dim: int, tokenizer: SentenceTransformersBackend | None) -> None:
         self.max_length = None if tokenizer is None else tokenizer.max_length

@@ -55,11 +55,13 @@ class EngineOptions:
         device: torch's name, None lets sentence-transformers choose.
         token_budget: padded tokens per batch; None chooses by device.
         vectors: the folder of the vector store; None keeps no vectors.
+        padding: False leaves it out where the model allows it; None chooses by device.
     """
 
     device: str | None = None
     token_budget: int | None = None
     vectors: Path | None = None
+    padding: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | Obser
     return retriever_for(
         model,
         encoder_options={"store_folder": options.vectors, "token_budget": budget},
+        padding=options.padding,
         content_sha256=source.content_sha256 if source.folder is not None else None,
     )
 

@@ -69,6 +69,18 @@ def test_no_texts_make_no_batches() -> None:
     assert batches([], 10) == []
 
 
+def test_a_batch_has_at_most_so_many_texts() -> None:
+    """The budget would take four of length 1; a text of the budget's length is alone anyway."""
+    found = token_budget_batches([1, 4, 1, 1, 1, 1], token_budget=4, most_texts=2)
+    assert [batch.tolist() for batch in found] == [[1], [0, 2], [3, 4], [5]]
+
+
+def test_fewer_than_one_text_is_refused() -> None:
+    """It would make endless empty batches."""
+    with pytest.raises(ValueError, match="most_texts must be at least 1, not 0"):
+        list(token_budget_batches([1], token_budget=4, most_texts=0))
+
+
 @pytest.mark.parametrize("budget", [0, -1])
 def test_a_budget_below_one_is_refused(budget: int) -> None:
     """The message names the value."""

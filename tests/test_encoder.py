@@ -52,6 +52,7 @@ class FakeBackend:
         self.max_length: int | None = None
         self.dtype = "float32"
         self.device = "cpu"
+        self.pads = True
         self.attention: str | None = None
         self.similarity_name: str | None = "cosine"
         self.batches: list[list[str]] = []
@@ -1580,3 +1581,12 @@ def test_a_subclass_of_mtebs_wrapper_has_no_backend(minilm: Any) -> None:
 
     assert has_backend(minilm)
     assert not has_backend(Own(minilm.model))
+
+
+def test_a_model_that_does_not_pad_counts_no_padding(tmp_path: Path) -> None:
+    """Words of 1 to 12 in batches of any shape: 78 tokens, whatever is beside them."""
+    backend, cost = FakeBackend(), EncodingCost()
+    backend.pads = False
+    encoder = encoder_over(backend, tmp_path, token_budget=24)
+    encoder.encode([TWELVE], PLAIN, cost, label="")
+    assert cost.n_tokens_padded == cost.n_tokens_encoded == 78

@@ -120,7 +120,7 @@ def part_of(
 class EncodeBackend:
     """A backend over a model's own encode, to give our engine the vectors that mteb gets."""
 
-    name, dtype, device = "test", "float32", "cpu"
+    name, dtype, device, pads = "test", "float32", "cpu", True
     max_length: int | None = None
     attention: str | None = None
     similarity_name: str | None = None

@@ -28,6 +28,7 @@ from mteb.types import PromptType
 from sentence_transformers.util import batch_to_device, truncate_embeddings
 
 from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
+from granite_bench.engine.unpadded import UnpaddedSentenceTransformer, disagreement
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,10 @@ class Backend(Protocol):
     attention: str | None
     similarity_name: str | None
 
+    @property
+    def pads(self) -> bool:
+        """Whether the shorter texts of a batch are padded."""
+
     def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
         """The instruction in force for this task and role: mteb's choice."""
 
@@ -93,14 +98,25 @@ class SentenceTransformersBackend:
     prompt, on probes, against sentence-transformers' own. Models for which they are not (chat
     templates, routers, flattened inputs) go through its encode_query and encode_document.
 
+    Without padding, texts are read end to end (see unpadded); that this gives the vectors of the
+    padded model is checked once for each prompt, on probes, and where it does not, the padded
+    model runs and a warning is logged.
+
     Args:
         wrapper: mteb's wrapper of the model; it holds the prompts.
+        padding: False leaves it out wherever the model allows it, True never does. None: on a
+            GPU on which torch's variable-length attention runs (so in half precision).
+        compile: torch.compile for the layers of the unpadded model; its first batches take long.
     """
 
     name = "sentence-transformers"
 
     def __init__(
-        self, wrapper: SentenceTransformerEncoderWrapper | InstructSentenceTransformerModel
+        self,
+        wrapper: SentenceTransformerEncoderWrapper | InstructSentenceTransformerModel,
+        *,
+        padding: bool | None = None,
+        compile: bool = False,
     ) -> None:
         self._wrapper = wrapper
         self._model = wrapper.model
@@ -111,7 +127,10 @@ class SentenceTransformersBackend:
         self.dtype = str(parameter.dtype).removeprefix("torch.")
         self.device = str(self._model.device)
         config = getattr(self._model.transformers_model, "config", None)
-        self.attention: str | None = getattr(config, "_attn_implementation", None)
+        self._padded_attention: str | None = getattr(config, "_attn_implementation", None)
+        self._unpadded = self._without_padding(padding, compile)
+        self._agrees: dict[Instruction, bool] = {}
+        self.attention = self._attention()
         self.similarity_name: str | None = self._model.similarity_fn_name
         declared = getattr(wrapper.mteb_model_meta, "similarity_fn_name", None)
         if isinstance(wrapper, InstructSentenceTransformerModel) and declared is not None:
@@ -171,6 +190,12 @@ class SentenceTransformersBackend:
     ) -> npt.NDArray[np.float32]:
         """One batch to float32 (n_rows, dim), as the model returns them."""
         if tokens.ids is not None:
+            # A text without a token has no vector of its own, only what padding makes of it.
+            if self._runs_unpadded(instruction) and (tokens.lengths[rows] > 0).all():
+                assert self._unpadded is not None
+                vectors = self._unpadded.encode(tokens, rows)
+                self.attention = self._attention()
+                return vectors
             return self._forward(tokens, rows, instruction)
         encode = {
             "query": self._model.encode_query,
@@ -206,6 +231,63 @@ class SentenceTransformersBackend:
             vectors = truncate_embeddings(vectors, self._model.truncate_dim)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
+    @property
+    def pads(self) -> bool:
+        """Whether the shorter texts of a batch are padded; with some prompt, if not with all."""
+        return self._unpadded is None or not all(self._agrees.values())
+
+    def _without_padding(
+        self, padding: bool | None, compile: bool
+    ) -> UnpaddedSentenceTransformer | None:
+        if padding or (padding is None and not self.device.startswith("cuda")):
+            return None
+        reason = UnpaddedSentenceTransformer.supports(self._model)
+        if reason is None:
+            unpadded = UnpaddedSentenceTransformer(self._model, compile=compile)
+            if padding is False or unpadded.has_kernel:
+                return unpadded
+            reason = f"torch's variable-length attention does not run in {self.dtype} here"
+        logger.info("texts are padded: %s", reason)
+        return None
+
+    def _runs_unpadded(self, instruction: Instruction) -> bool:
+        if self._unpadded is None:
+            return False
+        if instruction not in self._agrees:
+            reason = self._unpadded_disagrees(self._unpadded, instruction)
+            self._agrees[instruction] = reason is None
+            if reason is not None:
+                logger.warning("texts are padded, as without padding: %s", reason)
+                self.attention = self._attention()
+        return self._agrees[instruction]
+
+    def _unpadded_disagrees(
+        self, unpadded: UnpaddedSentenceTransformer, instruction: Instruction
+    ) -> str | None:
+        """Why texts with this prompt must be padded, from probes; None if they need not be."""
+        reason = unpadded.supports(self._model, instruction.prompt)
+        if reason is not None:
+            return reason
+        tokens = self.tokenize(_probes(self.max_length), instruction)
+        rows = np.flatnonzero(tokens.lengths)
+        try:
+            padded = self._forward(tokens, rows, instruction)
+            dtype = getattr(torch, self.dtype)
+            return disagreement(padded, unpadded.encode(tokens, rows), dtype)
+        except Exception as error:  # noqa: BLE001 (kernels and compilers raise what they like)
+            self.release_memory()
+            return f"{type(error).__name__}: {error}"
+
+    def _attention(self) -> str | None:
+        """What ran, for the record; before anything ran, what will."""
+        if self._unpadded is None:
+            return self._padded_attention
+        ran = {
+            self._unpadded.attention if agrees else f"{self._padded_attention} (padded)"
+            for agrees in (self._agrees.values() or [True])
+        }
+        return " and ".join(sorted(ran))
+
     def _fast_inputs(self, instruction: Instruction) -> _FastInputs | None:
         if instruction not in self._fast:
             self._fast[instruction] = _fast_inputs(self._model, self.max_length, instruction)
@@ -240,6 +322,13 @@ class _FastInputs:
         return features | dict(self.others)
 
 
+def _probes(max_length: int | None) -> list[str]:
+    """An empty text, one word, spaces around a text, several scripts, and one that is longer than
+    the model reads."""
+    long = _WORDS * (2 + (max_length or 64) // 8)
+    return ["", "a", "  two words\t", "日本語 и кириллица, عربي", _WORDS, long]
+
+
 _WORDS = "Each of the grey harbours freezes in a cold January , says Überseequartier's old pilot . "
 
 
@@ -247,14 +336,11 @@ def _fast_inputs(
     model: Any, max_length: int | None, instruction: Instruction
 ) -> _FastInputs | None:
     """
-    The inputs from ids, where they are the same as sentence-transformers' own; else None.
-
-    The probes: an empty text, one word, spaces around a text, several scripts, and one that is
-    longer than the model reads.
+    The inputs from ids, where they are the same as sentence-transformers' own on _probes; else
+    None.
     """
     preprocess: Callable[..., dict[str, Any]] = model.preprocess
-    long = _WORDS * (2 + (max_length or 64) // 8)
-    probes = ["", "a", "  two words\t", "日本語 и кириллица, عربي", _WORDS, long]
+    probes = _probes(max_length)
     try:
         expected = preprocess(probes, prompt=instruction.prompt or None, **_task(instruction))
         tokenizer = FastTokenizer(model.tokenizer, max_length)

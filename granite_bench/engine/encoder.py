@@ -101,6 +101,7 @@ class Encoder:
         identity: what tells this model from others: name, revision, how it was loaded.
         store_folder: where vectors are kept; None keeps those of the last texts, in memory.
         token_budget: padded tokens per batch; halved when the memory is too small for it.
+        batch_size: texts per batch at most; None sets no limit.
 
     Attributes:
         repaired_shards: shards that were found broken and encoded again.
@@ -114,9 +115,11 @@ class Encoder:
         *,
         store_folder: Path | None,
         token_budget: int,
+        batch_size: int | None = None,
     ) -> None:
         self.backend = backend
         self.token_budget = token_budget
+        self.batch_size = batch_size
         self.repaired_shards: list[str] = []
         self.budget_cuts: list[int] = []
         self._identity = dict(identity)
@@ -287,7 +290,7 @@ class Encoder:
         """The vectors of the texts *group* of *tokens*, batch by batch; float32 (n_group, dim)."""
         lengths = tokens.lengths[group]
         vectors: npt.NDArray[np.float32] | None = None
-        pending = deque(token_budget_batches(lengths, token_budget=self.token_budget))
+        pending = deque(self._batches(lengths))
         while pending:
             batch = pending.popleft()
             n_padded = int(lengths[batch].max()) * len(batch)
@@ -302,17 +305,21 @@ class Encoder:
             if shortage is not None:
                 self._halve_budget(n_padded, len(batch), shortage)
                 left = np.concatenate([batch, *pending])
-                again = token_budget_batches(lengths[left], token_budget=self.token_budget)
-                pending = deque(left[smaller] for smaller in again)
+                pending = deque(left[smaller] for smaller in self._batches(lengths[left]))
                 continue
             if vectors is None:
                 vectors = np.empty((len(group), new.shape[1]), dtype=np.float32)
             vectors[batch] = new
-            cost.n_tokens_padded += n_padded
+            cost.n_tokens_padded += n_padded if self.backend.pads else int(lengths[batch].sum())
             progress.update(len(batch))
         if vectors is None:
             raise ValueError("a group has at least one text")
         return vectors
+
+    def _batches(self, lengths: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.intp]]:
+        return token_budget_batches(
+            lengths, token_budget=self.token_budget, most_texts=self.batch_size
+        )
 
     def _halve_budget(self, n_tokens: int, n_texts: int, error: Exception) -> None:
         """After a batch of so many padded tokens was too much; for all batches from now on."""

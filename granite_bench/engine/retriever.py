@@ -288,7 +288,11 @@ class ObservedSearch:
 
 
 def retriever_for(
-    model: Any, *, encoder_options: Mapping[str, Any], content_sha256: str | None = None
+    model: Any,
+    *,
+    encoder_options: Mapping[str, Any],
+    padding: bool | None = None,
+    content_sha256: str | None = None,
 ) -> DenseRetriever | ObservedSearch:
     """
     The form in which a loaded model is evaluated.
@@ -296,6 +300,7 @@ def retriever_for(
     Args:
         model: what mteb's metadata loaded, with its *mteb_model_meta*.
         encoder_options: store_folder and token_budget of Encoder, for a dense encoder.
+        padding: as for SentenceTransformersBackend.
         content_sha256: of the model's files, where they lie in a folder that may change.
     """
     meta: ModelMeta = model.mteb_model_meta
@@ -311,7 +316,7 @@ def retriever_for(
         "content": content_sha256,
         "loaded": loaded_from(meta),
     }
-    backend = SentenceTransformersBackend(model)
+    backend = SentenceTransformersBackend(model, padding=padding)
     return DenseRetriever(model, encoder=Encoder(backend, identity, **encoder_options))
 
 

@@ -65,15 +65,21 @@ class Tokens:
         self, rows: Sequence[int] | npt.NDArray[np.intp], pad_id: int, *, side: str = "right"
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The ids of *rows* and their attention mask, padded; int64 (n_rows, longest)."""
-        if self.ids is None:
-            raise ValueError("these texts are not tokenised")
+        flat = self.flat(rows)
         lengths = self.lengths[rows]
         mask = np.arange(int(lengths.max(initial=1))) < lengths[:, None]
         if side == "left":
             mask = mask[:, ::-1]
         ids = np.full(mask.shape, pad_id, dtype=np.int64)
-        ids[mask] = np.concatenate([self.ids[self.starts[r] : self.starts[r + 1]] for r in rows])
+        ids[mask] = flat
         return ids, mask.astype(np.int64)
+
+    def flat(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        """The ids of *rows* behind each other; int32 (the sum of their lengths,)."""
+        if self.ids is None:
+            raise ValueError("these texts are not tokenised")
+        parts = [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]
+        return np.concatenate([np.empty(0, np.int32), *parts])
 
 
 class FastTokenizer:
