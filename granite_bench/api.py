@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from granite_bench.devices import device_faults
 from granite_bench.errors import BadInput, Fault
 from granite_bench.mirror import mirror_folder
 from granite_bench.results import read_results
@@ -69,6 +70,7 @@ def prepare(
     dims: Sequence[int] | Literal["listed"] = (),
     precisions: Sequence[str] = (),
     token_budget: int | None = None,
+    padding: bool | None = None,
 ) -> PreparedRun:
     """
     Check everything that a run needs and plan it; arguments as for run().
@@ -86,7 +88,7 @@ def prepare(
     mirrored = mirror_folder(mirror)
     faults: list[Fault] = []
     asked = _asked(suite, tasks, subsets, mirrored, faults)
-    faults += _device_faults(device)
+    faults += device_faults(device)
     models = models or asked.models
     if not models:
         faults.append(
@@ -113,7 +115,8 @@ def prepare(
         for job in make_plan(part.sources, part.tasks, store).jobs:
             jobs.setdefault((job.source.name, job.task.metadata.name), job)
     folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
-    options = EngineOptions(device, token_budget, None if folder is None else Path(folder))
+    kept_in = None if folder is None else Path(folder)
+    options = EngineOptions(device, token_budget, kept_in, padding)
     every_task = {task.metadata.name: task for part in asked.parts for task in part.tasks}
     return PreparedRun(Plan(list(jobs.values())), list(every_task.values()), store, options)
 
@@ -306,22 +309,6 @@ def _each_once(tasks: Sequence[Any], faults: list[Fault]) -> list[Any]:
             what = f"two tasks are called '{name}': {other} and {path}"
             faults.append(Fault("--task", what, "rename one of the folders"))
     return list(by_name.values())
-
-
-def _device_faults(device: str | None) -> list[Fault]:
-    if device is None:
-        return []
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        return [Fault("--device", f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
-    n_devices = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if kind in n_devices and (torch.device(device).index or 0) >= n_devices[kind]:
-        what = f"'{device}': torch finds {n_devices[kind]} such devices on this machine"
-        return [Fault("--device", what, "leave it out to use the best there is")]
-    return []
 
 
 def _with_subsets(

@@ -11,6 +11,7 @@ from granite_bench.commands.fetch import fetch
 from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
 from granite_bench.commands.run import run
+from granite_bench.commands.speed import speed
 from granite_bench.commands.table import report, table
 
 _EXIT_CODES = (
@@ -25,5 +26,5 @@ def cli() -> None:
     """Evaluate and compare text embedding models, with numbers that can be audited."""
 
 
-for command in (audit, cache, fetch, models, panels, report, run, suites, table, tasks):
+for command in (audit, cache, fetch, models, panels, report, run, speed, suites, table, tasks):
     cli.add_command(command)

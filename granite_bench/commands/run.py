@@ -3,54 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from granite_bench.commands.options import vectors_option
+from granite_bench.commands.options import Names, Numbers, padding_option, vectors_option
 from granite_bench.console import count_text, print_rows
-from granite_bench.errors import ExitCode, did_you_mean
+from granite_bench.errors import ExitCode
 from granite_bench.suite import PRECISIONS
-
-
-class _Numbers(click.ParamType[Any]):
-    """Numbers above 0 separated by commas, or one of a few words."""
-
-    name = "numbers"
-
-    def __init__(self, what: str, words: Sequence[str] = ()) -> None:
-        self._what = what
-        self._words = words
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...] | str:
-        """The numbers, each once, in their order."""
-        if isinstance(value, tuple) or value in self._words:
-            return cast("tuple[int, ...] | str", value)
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
-            also = f", or '{' or '.join(self._words)}'" if self._words else ""
-            right = f"numbers of {self._what} above 0, such as 512 or 512,256{also}"
-            self.fail(f"'{value}' is not {right}", param, ctx)
-        return tuple(dict.fromkeys(int(part) for part in parts))
-
-
-class _Precisions(click.ParamType[Any]):
-    """Names of precisions separated by commas."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        """The names, each once, in their order."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        for part in parts:
-            if part not in PRECISIONS:
-                hint = did_you_mean(part, PRECISIONS) or f"there are: {', '.join(PRECISIONS)}"
-                self.fail(f"unknown precision '{part}'\n  {hint}", param, ctx)
-        return tuple(dict.fromkeys(parts))
 
 
 @click.command(
@@ -95,20 +56,20 @@ class _Precisions(click.ParamType[Any]):
 )
 @click.option(
     "--max-length",
-    type=_Numbers("tokens"),
+    type=Numbers("tokens"),
     help="Cut texts to this many tokens; several, such as 512,2048, are a sweep.  "
     "[default: the model's own maximum]",
 )
 @click.option(
     "--dims",
-    type=_Numbers("dimensions", words=("listed",)),
+    type=Numbers("dimensions", words=("listed",)),
     help="Search also with the first so many dimensions, such as 512,256,128, from one encoding; "
     "'listed' are those that mteb's metadata lists.",
 )
 @click.option(
     "--precision",
     "precisions",
-    type=_Precisions(),
+    type=Names("precision", PRECISIONS),
     help="Search also with vectors of these: float32, float16, int8, binary.",
 )
 @click.option(
@@ -116,6 +77,7 @@ class _Precisions(click.ParamType[Any]):
     type=click.IntRange(min=1),
     help="Padded tokens per batch.  [default: by device]",
 )
+@padding_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def run(
     panel: str | None, vectors: Path | None, no_vectors: bool, dry_run: bool, **options: Any

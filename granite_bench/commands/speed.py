@@ -1,0 +1,199 @@
+"""granite-bench speed: documents a second and milliseconds a query, under a named protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from granite_bench.commands.options import Names, Numbers, padding_option
+from granite_bench.console import print_rows
+
+if TYPE_CHECKING:
+    from granite_bench.speed.session import Session
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from granite_bench.speed.protocol import load_protocols
+
+    known = [each for each in load_protocols().values() if each.kind != "documents"]
+    print_rows(("protocol", "measures"), [(each.name, each.title) for each in known])
+    click.echo("and suite:TASK, the documents of a task; file:PATH, your own in chunks")
+    ctx.exit()
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench speed --model quickstart/all-MiniLM-L6-v2\n"
+    "  granite-bench speed --model A --model B --protocol queries\n"
+    "  granite-bench speed --model untrained:granite-embedding-97m-multilingual-r2 --repeats 5\n"
+    "  granite-bench speed --model A --protocol file:corpus.jsonl --token-budget 1024,4096"
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    help="An id, a folder, or untrained:GEOMETRY; several take turns.",
+)
+@click.option(
+    "--protocol",
+    default="chunks-512",
+    show_default=True,
+    help="A name (--list shows them), suite:TASK or file:PATH.",
+)
+@click.option(
+    "--mirror",
+    type=click.Path(path_type=Path),
+    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="The results folder that records go to.",
+)
+@click.option("--device", help="cpu, cuda:0.  [default: the first GPU, else the CPU]")
+@click.option("--dtype", "dtypes", type=Names("type", DTYPES), help="Weights as these types.")
+@click.option("--max-length", type=click.IntRange(min=3), help="Cut texts to so many tokens.")
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=Numbers("texts"),
+    help="Texts per batch; several are compared.  [default: the protocol's]",
+)
+@click.option(
+    "--token-budget",
+    "token_budgets",
+    type=Numbers("tokens"),
+    help="Batches of so many padded tokens instead, as run makes them.",
+)
+@padding_option
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="torch.compile the layers of a model that runs without padding.",
+)
+@click.option(
+    "--documents",
+    "n_documents",
+    type=click.IntRange(min=1),
+    help="Documents, or texts of a fixed length.  [default: the protocol's, by device]",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), help="Turns.  [default: the protocol's, 3 or more]"
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_protocols,
+    help="List the protocols, and stop.",
+)
+def speed(protocol: str, device: str | None, n_documents: int | None, **options: Any) -> None:
+    """Measure the speed of models, in turns, under one protocol."""
+    from granite_bench.devices import best_device, device_faults
+    from granite_bench.errors import BadInput, Fault
+    from granite_bench.mirror import mirror_folder
+    from granite_bench.speed.protocol import find_protocol
+    from granite_bench.speed.session import measure_speed
+
+    if options["batch_sizes"] and options["token_budgets"]:
+        raise click.UsageError("--batch-size and --token-budget are two ways to make batches")
+    faults = device_faults(device)
+    if faults:
+        raise BadInput(faults)
+    found = find_protocol(protocol)
+    if n_documents is not None:
+        if found.kind == "queries":
+            raise BadInput(Fault("--documents", f"{protocol} encodes no documents"))
+        found = found.changed(n_documents=n_documents)
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    given["mirror"] = mirror_folder(options["mirror"])
+    session = measure_speed(
+        given.pop("models"),
+        found,
+        device=device or best_device(),
+        say=lambda line: click.echo(line, err=True),
+        **given,
+    )
+    _print(session)
+
+
+_HEADS = {
+    "documents_per_second": "docs/s",
+    "chunks_per_second": "texts/s",
+    "tokens_per_second": "tokens/s",
+    "padded_tokens_per_second": "padded tokens/s",
+}
+
+
+def _print(session: Session) -> None:
+    from granite_bench.speed.turns import ratios
+
+    records, paths = session.records, session.paths
+    if session.measurements[0].latencies:
+        _print_latencies(session)
+    else:
+        _print_speeds(session)
+    for one, other, ratio in ratios(session.measurements):
+        between = ""
+        if ratio.low is not None:
+            between = f" (95% interval {ratio.low:.2f} to {ratio.high:.2f}, {ratio.n_pairs} turns)"
+        click.echo(
+            f"{one.subject.label} is {ratio.value:.2f} times as fast as "
+            f"{other.subject.label}{between}"
+        )
+    for measured, record in zip(session.measurements, records, strict=True):
+        for warning in record["warnings"]:
+            click.echo(f"{measured.subject.label}: {warning}", err=True)
+    for path in paths:
+        click.echo(f"record: {path}")
+
+
+def _print_speeds(session: Session) -> None:
+    shown = [name for name in _HEADS if any(each["summary"][name] for each in session.records)]
+    rows = [
+        (
+            measured.subject.label,
+            *(_speed(record["summary"][name]) for name in shown),
+            _share(record["summary"]["share_of_peak"]),
+            _spread(record["summary"]["chunks_per_second"]),
+        )
+        for measured, record in zip(session.measurements, session.records, strict=True)
+    ]
+    heads = [_HEADS[name] for name in shown]
+    print_rows(("model", *heads, "of peak", "spread"), rows)
+
+
+def _print_latencies(session: Session) -> None:
+    rows = []
+    for measured, record in zip(session.measurements, session.records, strict=True):
+        latency = record["latency"]
+        for what, name in (("encode", "encode_ms"), ("encode + search", "encode_and_search_ms")):
+            figures = [f"{latency[name][rank]:.1f}" for rank in ("p50", "p90", "p95", "p99")]
+            rows.append((measured.subject.label, what, *figures))
+    print_rows(("model", "a query, ms", "p50", "p90", "p95", "p99"), rows)
+
+
+def _speed(figure: Mapping[str, float] | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure['median']:,.0f}" if figure["median"] >= 100 else f"{figure['median']:,.2f}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _spread(figure: Mapping[str, float]) -> str:
+    """How far the passes are apart, as a share of their median."""
+    return f"{(figure['most'] - figure['least']) / figure['median']:.1%}"

@@ -1,0 +1,29 @@
+"""Devices as torch names them: is there such a one, and which is the best."""
+
+from __future__ import annotations
+
+from granite_bench.errors import Fault
+
+
+def best_device() -> str:
+    """The first GPU where torch finds one, else the CPU."""
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def device_faults(device: str | None) -> list[Fault]:
+    """What is wrong with the value of --device; None is the best there is."""
+    if device is None:
+        return []
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        return [Fault("--device", f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
+    n_devices = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind in n_devices and (torch.device(device).index or 0) >= n_devices[kind]:
+        what = f"'{device}': torch finds {n_devices[kind]} such devices on this machine"
+        return [Fault("--device", what, "leave it out to use the best there is")]
+    return []

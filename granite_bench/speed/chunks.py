@@ -1,0 +1,153 @@
+"""Texts of a known number of tokens: documents cut into overlapping chunks, and fixed lengths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.speed.prose import VOCABULARY, words
+
+WORD_SPECIAL_TOKENS = 2
+"""Around a text whose tokens are its words, as [CLS] and [SEP] are around BERT's."""
+
+_BLOCK_CHARACTERS = 4_000_000
+"""So much text is tokenised in one call: enough for every core, little enough for the memory."""
+
+
+def chunk_borders(n_tokens: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """
+    Where a text of *n_tokens* is cut: first token, and the one behind the last, of each chunk.
+
+    Each chunk begins size - overlap tokens behind the one before, and the first that reaches the
+    end of the text is the last. A text without tokens has no chunks.
+
+    Raises:
+        ValueError: not 0 <= overlap < size.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"chunks of {size} tokens cannot overlap by {overlap}")
+    if n_tokens == 0:
+        return []
+    stride = size - overlap
+    n_chunks = 1 + max(0, -(-(n_tokens - size) // stride))
+    return [(i * stride, min(i * stride + size, n_tokens)) for i in range(n_chunks)]
+
+
+def chunks_of(document: str, tokenizer: Any, n_tokens: int = 512, overlap: int = 100) -> list[str]:
+    """
+    A document as overlapping pieces of text, cut at the borders of tokens.
+
+    The special tokens count: of 512 tokens, 510 are the text's with BERT's [CLS] and [SEP], and
+    with an overlap of 100 each chunk begins 410 tokens behind the one before. A chunk is the text
+    from its first token to its last as it stands in the document. Where a border lies inside a
+    word, the pieces there may be others when the chunk is tokenised by itself, and a few tokens
+    more or less; a model that reads no more than 512 leaves those beyond out.
+
+    Args:
+        tokenizer: transformers' fast tokenizer; its truncation and padding are switched off, and
+            transformers sets them anew on each call of its own. None: see word_chunks_of.
+
+    Raises:
+        ValueError: the overlap leaves a chunk no tokens of its own.
+    """
+    return next(chunks_of_each([document], tokenizer, n_tokens, overlap))
+
+
+def chunks_of_each(
+    documents: Iterable[str], tokenizer: Any, n_tokens: int = 512, overlap: int = 100
+) -> Iterator[list[str]]:
+    """The chunks of each document (see chunks_of), on all cores, a few megabytes at a time."""
+    if tokenizer is None:
+        for document in documents:
+            yield word_chunks_of(document, n_tokens, overlap)
+        return
+    rust = _rust(tokenizer)
+    size = n_tokens - rust.num_special_tokens_to_add(is_pair=False)
+    for block in _blocks(documents):
+        encodings = rust.encode_batch(block, add_special_tokens=False)
+        for document, encoding in zip(block, encodings, strict=True):
+            chunks = [
+                document[encoding.token_to_chars(first)[0] : encoding.token_to_chars(end - 1)[1]]
+                for first, end in chunk_borders(len(encoding), size, overlap)
+            ]
+            yield [chunk for chunk in chunks if chunk]
+
+
+def word_chunks_of(
+    document: str,
+    n_tokens: int = 512,
+    overlap: int = 100,
+    n_special: int = WORD_SPECIAL_TOKENS,
+) -> list[str]:
+    """As chunks_of, where each run of characters without whitespace is a token."""
+    spans = [match.span() for match in re.finditer(r"\S+", document)]
+    borders = chunk_borders(len(spans), n_tokens - n_special, overlap)
+    return [document[spans[first][0] : spans[end - 1][1]] for first, end in borders]
+
+
+def fixed_length_texts(n_texts: int, n_tokens: int, tokenizer: Any, seed: int = 0) -> list[str]:
+    """
+    Texts of exactly *n_tokens* tokens each: special tokens included, and no prompt.
+
+    They are made of words that are one token each for this tokenizer; models with different
+    tokenizers read texts of one length, not the same texts.
+
+    Args:
+        tokenizer: as for chunks_of; with None, a word is a token, and WORD_SPECIAL_TOKENS are
+            around the text.
+
+    Raises:
+        ValueError: *n_tokens* leaves no room for a word.
+        BadInput: the tokenizer makes no such texts of the words.
+    """
+    n_special, vocabulary = WORD_SPECIAL_TOKENS, list(VOCABULARY)
+    if tokenizer is not None:
+        n_special = _rust(tokenizer).num_special_tokens_to_add(is_pair=False)
+        # At the beginning of a text and behind a space: many tokenizers tell the two apart.
+        pairs = _counts([f"{word} {word}" for word in vocabulary], tokenizer)
+        of_one_token = zip(vocabulary, pairs, strict=True)
+        vocabulary = [word for word, n_of_pair in of_one_token if n_of_pair == 2 + n_special]
+    if n_tokens <= n_special:
+        raise ValueError(f"{n_tokens} tokens are no more than the special ones")
+    fault = Fault(
+        "",
+        f"this tokenizer makes no texts of exactly {n_tokens} tokens",
+        "measure this model with chunks, or documents as they are",
+    )
+    if not vocabulary:
+        raise BadInput(fault)
+    keys = [f"fixed:{seed}:{number}" for number in range(n_texts)]
+    texts = [" ".join(words(key, n_tokens - n_special, vocabulary)) for key in keys]
+    if tokenizer is not None and set(_counts(texts, tokenizer)) - {n_tokens}:
+        raise BadInput(fault)
+    return texts
+
+
+def _rust(tokenizer: Any) -> Any:
+    """The Rust tokenizer behind transformers', without truncation and padding."""
+    rust = tokenizer.backend_tokenizer
+    rust.no_truncation()
+    rust.no_padding()
+    return rust
+
+
+def _counts(texts: list[str], tokenizer: Any) -> list[int]:
+    """Tokens of each text, special ones included."""
+    rust = _rust(tokenizer)
+    return [len(encoding) for block in _blocks(texts) for encoding in rust.encode_batch_fast(block)]
+
+
+def _blocks(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of documents of about _BLOCK_CHARACTERS in all."""
+    block: list[str] = []
+    n_characters = 0
+    for document in documents:
+        block.append(document)
+        n_characters += len(document)
+        if n_characters >= _BLOCK_CHARACTERS:
+            yield block
+            block, n_characters = [], 0
+    if block:
+        yield block

@@ -1,0 +1,185 @@
+"""What a measurement of speed leaves behind: one JSON file, read again by speed_records."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from granite_bench.files import write_atomically
+from granite_bench.provenance import code_revision, hardware, package_versions
+from granite_bench.results import results_root
+from granite_bench.speed.counters import warnings
+from granite_bench.speed.measure import Latency, Pass
+from granite_bench.speed.turns import Measurement
+
+FORMAT = 1
+NOISY = 0.1
+"""Passes that differ by more than this share of their median make a measurement noisy."""
+
+
+def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any]:
+    """The record of one model's measurement, JSON-serialisable (its keys: see README, Speed)."""
+    subject, backend = measured.subject, measured.subject.backend
+    workload, protocol = measured.workload, measured.workload.protocol
+    return {
+        "format": FORMAT,
+        "date": date.isoformat(timespec="seconds"),
+        "protocol": {
+            "name": protocol.name,
+            "version": protocol.version,
+            "identity": protocol.identity,
+            "settings": protocol.settings(),
+        },
+        "corpus": asdict(workload.corpus),
+        "model": {
+            "name": subject.name,
+            "revision": subject.revision,
+            "content_sha256": subject.content_sha256,
+            "untrained": subject.is_untrained,
+            "n_parameters": subject.n_parameters,
+        },
+        "settings": {
+            "device": backend.device,
+            "dtype": backend.dtype,
+            "backend": backend.name,
+            "attention": backend.attention,
+            "batches": _batches(measured),
+            "max_length": backend.max_length,
+            "tokenizer": "the model's own" if subject.tokenizer else "none: a word is a token",
+            "threads": torch.get_num_threads(),
+        },
+        "hardware": hardware(backend.device),
+        "packages": package_versions(),
+        "code_revision": code_revision(),
+        "model_load_seconds": subject.load_seconds,
+        "warm_up": None if measured.warm_up is None else asdict(measured.warm_up),
+        "passes": [_pass(each) for each in measured.passes],
+        "summary": _summary(measured) if measured.passes else None,
+        "latency": None if measured.latency is None else _latency(measured.latency),
+        "comparison": None
+        if measured.comparison is None
+        else {"id": measured.comparison, "position": measured.position},
+        "warnings": _warnings(measured),
+    }
+
+
+def save(record: Mapping[str, Any], out: Path) -> Path:
+    """
+    Write a record below *out*, where table and report look for it.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    content = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    model, protocol = str(record["model"]["name"]), str(record["protocol"]["name"])
+    moment = datetime.datetime.fromisoformat(record["date"]).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{moment}-{hashlib.sha256(content).hexdigest()[:6]}.json"
+    folder = results_root(out) / "speed" / model.replace("/", "__")
+    path = folder / protocol.replace("/", "__").replace(":", "_") / name
+    write_atomically(path, content)
+    return path
+
+
+def _pass(each: Pass) -> dict[str, Any]:
+    return {
+        "seconds": each.seconds,
+        "model_seconds": each.model_seconds,
+        "n_documents": each.n_documents,
+        "n_chunks": each.n_texts,
+        "n_tokens": each.n_tokens,
+        "n_tokens_padded": each.n_tokens_padded,
+        "counters": each.counters.as_dict(),
+    }
+
+
+def _summary(measured: Measurement) -> dict[str, Any]:
+    passes = measured.passes
+    speeds: dict[str, Callable[[Pass], float | None]] = {
+        "documents_per_second": lambda p: p.n_documents and p.n_documents / p.seconds,
+        "chunks_per_second": lambda p: p.n_texts / p.seconds,
+        "tokens_per_second": lambda p: p.n_tokens / p.seconds,
+        "padded_tokens_per_second": lambda p: p.n_tokens_padded / p.seconds,
+        "model_chunks_per_second": lambda p: p.n_texts / p.model_seconds,
+    }
+    summary: dict[str, Any] = {
+        name: _spread([value for each in passes if (value := of(each)) is not None])
+        for name, of in speeds.items()
+    }
+    flops = passes[0].flops
+    achieved = None if flops is None else flops / statistics.median(p.seconds for p in passes)
+    summary["achieved_tflops"] = None if achieved is None else achieved / 1e12
+    summary["peak_tflops"] = measured.peak_flops / 1e12
+    summary["share_of_peak"] = None if achieved is None else achieved / measured.peak_flops
+    summary["joules_per_1000_documents"] = _joules_per(1000, passes, lambda p: p.n_documents)
+    summary["joules_per_million_tokens"] = _joules_per(10**6, passes, lambda p: p.n_tokens)
+    peaks = [p.counters.memory_bytes_peak or p.counters.resident_bytes_peak for p in passes]
+    summary["peak_memory_bytes"] = max((peak for peak in peaks if peak is not None), default=None)
+    return summary
+
+
+def _joules_per(
+    unit: int, passes: Sequence[Pass], count: Callable[[Pass], int | None]
+) -> float | None:
+    """Median over the passes; None where one was not measured, or there is nothing to count."""
+    each = [
+        unit * one.counters.energy_joules / n
+        for one in passes
+        if one.counters.energy_joules is not None and (n := count(one))
+    ]
+    return statistics.median(each) if len(each) == len(passes) else None
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    return {
+        "n_queries": len(latency.encode_seconds),
+        "encode_ms": latency.encode_ms(),
+        "encode_and_search_ms": latency.encode_and_search_ms(),
+        "n_documents_searched": latency.n_documents_searched,
+    }
+
+
+def _batches(measured: Measurement) -> str:
+    protocol = measured.workload.protocol
+    if protocol.kind == "queries":
+        return "1 text"
+    limits = []
+    if protocol.batch_size is not None:
+        limits.append(f"{protocol.batch_size} texts")
+    if protocol.token_budget is not None:
+        limits.append(f"{protocol.token_budget} padded tokens")
+    return f"up to {' and '.join(limits)}, longest first"
+
+
+def _warnings(measured: Measurement) -> list[str]:
+    found = list(measured.workload.remarks)
+    # Of each kind the first: every pass words it with figures of its own, which are in the record.
+    kinds: dict[str, str] = {}
+    for each in measured.passes:
+        for text in warnings(each.counters):
+            kinds.setdefault(text.partition(":")[0], text)
+    found += kinds.values()
+    seconds = [each.seconds for each in measured.passes]
+    if seconds:
+        spread = (max(seconds) - min(seconds)) / statistics.median(seconds)
+        if spread > NOISY:
+            found.append(
+                f"noisy: {len(seconds)} passes differ by {spread:.0%} of their median, "
+                f"more than {NOISY:.0%}"
+            )
+    if measured.warm_up is not None and not measured.warm_up.is_steady:
+        found.append(f"noisy: not steady after {measured.warm_up.n_passes} passes to warm up")
+    return found

@@ -1,0 +1,179 @@
+"""From a protocol to the texts that a model encodes under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from granite_bench.engine.texts import DocumentTexts
+from granite_bench.errors import BadInput, Fault
+from granite_bench.speed.chunks import chunks_of_each, fixed_length_texts
+from granite_bench.speed.corpus import (
+    corpus_sha256,
+    query_texts,
+    read_documents,
+    synthetic_documents,
+)
+from granite_bench.speed.protocol import Protocol
+from granite_bench.speed.subject import Subject
+from granite_bench.tasks import find_task
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """
+    What the texts were made of.
+
+    Attributes:
+        kind: *lengths* are texts of one length, made for a tokenizer.
+        seed: of what is synthetic, else None.
+        sha256: see corpus.corpus_sha256.
+        n_documents, n_characters: before they were cut; n_chunks: after it, copies left out.
+    """
+
+    kind: Literal["synthetic", "file", "task", "lengths"]
+    name: str
+    seed: int | None
+    sha256: str
+    n_documents: int
+    n_characters: int
+    n_chunks: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """
+    What one model encodes in a pass.
+
+    Attributes:
+        protocol: with the settings that are in force for this model.
+        texts: each once; for kind *queries*, the queries.
+        n_documents: that they were cut from; None where texts are no documents.
+        remarks: what a reader of the figures must know.
+    """
+
+    protocol: Protocol
+    corpus: Corpus
+    texts: Sequence[str]
+    n_documents: int | None
+    remarks: Sequence[str] = ()
+
+
+def documents_of(protocol: Protocol, device: str, mirror: Path | None = None) -> Sequence[str]:
+    """
+    The documents of a protocol; none for kinds that make texts for each tokenizer.
+
+    Raises:
+        BadInput: there is no such task, or it has no documents; a file with faults.
+    """
+    if protocol.kind in ("fixed", "queries"):
+        return ()
+    if protocol.path is not None:
+        return read_documents(protocol.path)[: protocol.n_documents(device)]
+    if protocol.task is not None:
+        return _documents_of_task(protocol.task, mirror)[: protocol.n_documents(device)]
+    n_documents = protocol.n_documents(device)
+    return synthetic_documents(n_documents or 0, protocol.seed)
+
+
+def workload_for(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> Workload:
+    """
+    The texts of *protocol* for one model.
+
+    Chunks are cut in the model's own tokens, and in no more of them than it reads: shorter ones
+    are another protocol, as its identity says.
+
+    Args:
+        documents: from documents_of.
+
+    Raises:
+        BadInput: texts of a length that the model would truncate.
+    """
+    protocol = protocol.with_batches(subject.settings.batch_size, subject.settings.token_budget)
+    if protocol.kind == "queries":
+        texts = query_texts(protocol.n_queries or 0, protocol.seed)
+        return _whole(protocol, "synthetic", texts, None)
+    if protocol.kind == "fixed":
+        return _fixed(subject, protocol)
+    protocol = protocol.of_corpus("" if protocol.is_synthetic else corpus_sha256(documents))
+    if protocol.kind == "documents":
+        return _whole(protocol, _kind(protocol), documents, len(documents))
+    return _chunks(subject, protocol, documents)
+
+
+def _chunks(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> Workload:
+    wanted, overlap = protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
+    most = min(wanted, subject.backend.max_length or wanted)
+    remarks = []
+    if most < wanted:
+        protocol = protocol.changed(chunk_tokens=most, overlap_tokens=min(overlap, most // 2))
+        remarks.append(f"chunks of {most} tokens: the model reads no more")
+    cut = chunks_of_each(
+        documents, subject.tokenizer, protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
+    )
+    chunks = [chunk for of_document in cut for chunk in of_document]
+    n_documents: int | None = len(documents)
+    if subject.is_untrained:
+        # Its tokens are words: fewer for a document than any tokenizer makes of it.
+        n_documents = None
+        remarks.append("documents are not counted: the tokens of an untrained model are words")
+    found = _whole(protocol, _kind(protocol), documents, n_documents, chunks)
+    return replace(found, remarks=(*remarks, *found.remarks))
+
+
+def _fixed(subject: Subject, protocol: Protocol) -> Workload:
+    n_tokens, most = protocol.text_tokens or 0, subject.backend.max_length
+    if most is not None and most < n_tokens:
+        problem = f"reads {most:,} tokens, and {protocol.name} has texts of {n_tokens:,}"
+        raise BadInput(Fault(f"model {subject.name}", problem, "choose a shorter protocol"))
+    n_texts = protocol.n_documents(subject.settings.device) or 0
+    texts = fixed_length_texts(n_texts, n_tokens, subject.tokenizer, protocol.seed)
+    return _whole(protocol, "lengths", texts, None)
+
+
+def _whole(
+    protocol: Protocol,
+    kind: Literal["synthetic", "file", "task", "lengths"],
+    documents: Sequence[str],
+    n_documents: int | None,
+    texts: Sequence[str] | None = None,
+) -> Workload:
+    """The workload of these texts, which are the documents themselves when None."""
+    every = documents if texts is None else texts
+    # The engine encodes a text once, so copies would count as encoded when they were not.
+    once = list(dict.fromkeys(every))
+    n_copies = len(every) - len(once)
+    corpus = Corpus(
+        kind=kind,
+        name=protocol.name,
+        seed=protocol.seed if protocol.is_synthetic else None,
+        sha256=corpus_sha256(documents),
+        n_documents=len(documents),
+        n_characters=sum(map(len, documents)),
+        n_chunks=len(once),
+    )
+    remarks = [f"{n_copies:,} copies among the texts are left out"] if n_copies else []
+    return Workload(protocol, corpus, once, n_documents, remarks)
+
+
+def _kind(protocol: Protocol) -> Literal["synthetic", "file", "task"]:
+    if protocol.path is not None:
+        return "file"
+    return "synthetic" if protocol.task is None else "task"
+
+
+def _documents_of_task(name: str, mirror: Path | None) -> list[str]:
+    """The documents of every subset in the first split that is evaluated, in their order."""
+    task = find_task(name, mirror=mirror)
+    task.load_data()
+    split = task.metadata.eval_splits[0]
+    found: list[str] = []
+    for subset in task.hf_subsets:
+        data = getattr(task, "dataset", {}).get(subset, {}).get(split, {})
+        if "corpus" not in data:
+            problem = f"task {name} has no documents"
+            raise BadInput(Fault("--protocol", problem, "it takes a retrieval task"))
+        found += [text for block in DocumentTexts(data["corpus"]) for text in block]
+    return found
