@@ -1,13 +1,59 @@
-"""Speed beside quality: what records say of a model's runs, per device and protocol."""
+"""Speed beside quality: which figures may share a column, and what a model's own runs took."""
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from granite_bench.results import Result
+
+_FOR_HOW_LONG = ("warm_up_seconds", "repeats")  # settings that are no part of an identity
+
+
+@dataclass(frozen=True, order=True)
+class Conditions:
+    """
+    What two figures must have in common to be compared.
+
+    Attributes:
+        protocol: its name.
+        identity: the protocol with its version and a hash of all its settings.
+        device: in a few words (see device_label).
+        dtype: torch's name of what the model computed in.
+        settings: of the protocol, by name; *identity* compares for them.
+    """
+
+    protocol: str
+    identity: str
+    device: str
+    dtype: str
+    settings: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        return self.under(self.protocol)
+
+    def under(self, label: str) -> str:
+        """The conditions in a few words, the protocol by its label (see protocol_labels)."""
+        return f"{label} on {self.device} in {self.dtype}"
+
+
+def protocol_labels(found: Iterable[Conditions]) -> dict[Conditions, str]:
+    """The names of protocols; of those that share one, with the settings that they differ in."""
+    labels = {}
+    every = list(found)
+    for each in every:
+        namesakes = [other for other in every if other.protocol == each.protocol]
+        own = [
+            f"{name} {value}"
+            for name, value in each.settings
+            if name not in _FOR_HOW_LONG
+            and any((name, value) not in other.settings for other in namesakes)
+        ]
+        labels[each] = f"{each.protocol} ({', '.join(own)})" if own else each.protocol
+    return labels
 
 
 @dataclass(frozen=True)
@@ -64,3 +110,14 @@ def device_label(hardware: Mapping[str, Any]) -> str:
     if hardware.get("device_name"):
         return str(hardware["device_name"])
     return f"{hardware['cpu']}, {hardware['cores']} cores"
+
+
+_NOISE = re.compile(
+    r"\((?:R|TM|C)\)|\b(?:NVIDIA|Intel|AMD|CPU|Processor)\b|@ ?[\d.]+ ?GHz", re.IGNORECASE
+)
+
+
+def short_device(label: str) -> str:
+    """A device's label without what tells no device from another; for a column's head."""
+    short = " ".join(_NOISE.sub(" ", label).split()).replace(" ,", ",")
+    return short or label

@@ -18,7 +18,8 @@ from granite_bench.model_facts import ModelFacts, facts_of
 from granite_bench.results import Result, read_results
 from granite_bench.scores import Cell, group_cells, suite_average, task_cell
 from granite_bench.selection import Selection, select
-from granite_bench.speed_columns import Speed, speeds_of
+from granite_bench.speed_columns import Conditions, Speed, speeds_of
+from granite_bench.speed_records import SpeedRecord, latest, read_speed_records
 from granite_bench.suite import Overview, Suite, SuiteTask, load_suite
 from granite_bench.variant_settings import MAX_LENGTH, length_of, name_without
 
@@ -36,6 +37,8 @@ class Row:
         average: by the suite's rule, a fraction; None unless every task is complete, or the
             table is partial.
         rank: 1 is best, equal averages share it; None for incomplete rows.
+        speeds: what the records of its own results say.
+        speed_records: what granite-bench speed measured of the model; one for each conditions.
         other_revisions: task -> revision, for results that are not of *revision*.
         reasons: task -> why this result, where there were several.
         zero_shot: column or "" for all -> share of tasks that the model was not trained on.
@@ -50,6 +53,7 @@ class Row:
     average: float | None = None
     rank: int | None = None
     speeds: list[Speed] = field(default_factory=list)
+    speed_records: Sequence[SpeedRecord] = ()
     other_revisions: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     facts: ModelFacts = field(default_factory=ModelFacts)
@@ -124,6 +128,11 @@ class Table:
         """The (device, protocol) pairs that rows have speeds for; each needs its own columns."""
         return sorted({(speed.device, speed.protocol) for row in self.rows for speed in row.speeds})
 
+    @property
+    def speed_conditions(self) -> list[Conditions]:
+        """What rows have speed records under; each needs its own columns."""
+        return sorted({record.conditions for row in self.rows for record in row.speed_records})
+
 
 def make_table(
     suite: Suite, folders: Iterable[Path], options: Options | None = None, *, source: str = ""
@@ -138,7 +147,7 @@ def make_table(
     Raises:
         BadInput: no such grouping, or broken results (all of them named).
     """
-    options = options or Options()
+    options, folders = options or Options(), list(folders)
     known = ["task", *(grouping.by for grouping in suite.groups)]
     if options.by not in known:
         hint = did_you_mean(options.by, known) or f"{suite.name} has: {', '.join(known)}"
@@ -150,6 +159,7 @@ def make_table(
     if options.common:
         suite = _common_part(suite, selections)
     rows = [_row(suite, options, model, chosen) for model, chosen in selections.items()]
+    _add_speed_records(rows, folders)
     columns = {column: "" for row in rows for column in row.cells}
     if options.by == "task":
         columns = {task.name: task.metric for task in suite.tasks}
@@ -168,7 +178,7 @@ def make_overview(
     Raises:
         BadInput: broken results (all of them named).
     """
-    options = options or Options()
+    options, folders = options or Options(), list(folders)
     suites = [load_suite(column.suite) for column in overview.suites]
     names = {name for suite in suites for name in _task_names(suite)}
     by_folder = [read_results(folder, names) for folder in folders]
@@ -191,6 +201,7 @@ def make_overview(
         )
         for model in models
     ]
+    _add_speed_records(rows, folders)
     as_suite = Suite(
         version=1,
         name=overview.name,
@@ -311,6 +322,17 @@ def _row(
         row.facts = _facts(model, row.settings, selection)
         row.zero_shot = {"": row.facts.zero_shot_share(list(tasks))}
     return row
+
+
+def _add_speed_records(rows: Iterable[Row], folders: Iterable[Path]) -> None:
+    """What granite-bench speed measured of each row's model, beside its scores."""
+    records = latest(record for folder in folders for record in read_speed_records(folder))
+    for row in rows:
+        name = name_without(row.model, row.settings, row.settings)
+        length = length_of(row.settings, [s for cell in row.cells.values() for s in cell.sources])
+        row.speed_records = [
+            r for r in records if r.is_of(name, row.revision, row.settings, length)
+        ]
 
 
 def _facts(model: str, settings: Mapping[str, Any], selection: Selection) -> ModelFacts:

@@ -62,16 +62,26 @@ def _for_tables(command: Any) -> Any:
     type=click.Choice(("dimension", "length")),
     help="Instead: what each model loses with fewer dimensions, or with shorter texts.",
 )
+@click.option(
+    "--speed", is_flag=True, help="Instead: quality against speed, and who is best at both."
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(suite: str, form: str, curves: Any, **options: Any) -> None:
+def table(suite: str, form: str, curves: Any, speed: bool, **options: Any) -> None:
     """Print the table of SUITE, or of an overview: models by tasks, averages, speed."""
     from granite_bench.report.curves import lay_out_curves
     from granite_bench.report.layout import lay_out
+    from granite_bench.report.speed import lay_out_speed
 
-    if curves and form == "html":
-        raise click.UsageError("the page has all curves already; leave --curves or --format html")
+    if curves and speed:
+        raise click.UsageError("--curves and --speed are two tables; leave one of them")
+    if (curves or speed) and form == "html":
+        what = "--curves" if curves else "--speed"
+        raise click.UsageError(f"the page has it already; leave {what} or --format html")
     made = _make_table(suite, **options)
-    page = lay_out_curves(made, curves) if curves else lay_out(made)
+    if speed:
+        page = lay_out_speed(made)
+    else:
+        page = lay_out_curves(made, curves) if curves else lay_out(made)
     if form == "terminal":
         from rich.console import Console
 

@@ -6,11 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from granite_bench.results import Result
+from granite_bench.speed_columns import Conditions, protocol_labels, short_device
+from granite_bench.speed_records import SpeedRecord
 from granite_bench.table import Row, Table
 
 HOLE = "–"
 PARTIAL = "*"
 """Behind every value that is not over all it should be over."""
+
+WARNED = "†"
+"""Behind a speed that has a note of its own: it was throttled, shared or noisy, or such things."""
 
 MOST_SOURCES_IN_A_NOTE = 3
 
@@ -34,7 +39,7 @@ class PageCell:
         note: the provenance or the reason of a hole; empty where there is nothing to say.
         value: a number to sort by; None sorts last.
         place: 1 for the highest of its column, 2 for the second, 0 otherwise.
-        partial: whether something is missing.
+        partial: whether something is missing of it, or spoils it.
     """
 
     text: str
@@ -124,16 +129,72 @@ def score_column(table: Table, column: str, metric: str) -> Column:
 
 def speed_columns(table: Table) -> list[Column]:
     """Three columns per device and protocol: figures that differ in either never share one."""
-    several = len(table.devices) > 1
     columns = []
     for number, key in enumerate(table.devices, start=1):
-        mark = f" [{number}]" if several else ""
+        mark = speed_mark(table, number)
         columns += [
-            Column(f"docs/s{mark}", "1/s", _speed_cell(key, "docs_per_second")),
-            Column(f"query p50{mark}", "ms", _speed_cell(key, "query_p50_ms")),
-            Column(f"query p95{mark}", "ms", _speed_cell(key, "query_p95_ms")),
+            Column(f"docs/s {mark}".rstrip(), "1/s", _speed_cell(key, "docs_per_second")),
+            Column(f"query p50 {mark}".rstrip(), "ms", _speed_cell(key, "query_p50_ms")),
+            Column(f"query p95 {mark}".rstrip(), "ms", _speed_cell(key, "query_p95_ms")),
         ]
     return columns
+
+
+def record_columns(table: Table) -> list[Column]:
+    """What granite-bench speed measured: columns of their own for each conditions."""
+    columns = []
+    labels = protocol_labels(table.speed_conditions)
+    for number, conditions in enumerate(labels, start=len(table.devices) + 1):
+        found = [r for row in table.rows for r in row.speed_records if r.conditions == conditions]
+        where = f"{labels[conditions]}, {short_device(conditions.device)}"
+        where = f"{where} {speed_mark(table, number)}".rstrip()
+        units = dict.fromkeys(unit for record in found for unit in record.throughput)
+        columns += [
+            Column(f"{unit}, {where}", f"1/s, {conditions.dtype}", _record_cell(conditions, unit))
+            for unit in units
+        ]
+        if any(record.latency for record in found):
+            columns += [
+                Column(
+                    f"query {figure}, {where}",
+                    f"ms, {conditions.dtype}",
+                    _record_cell(conditions, figure),
+                )
+                for figure in ("p50", "p95")
+            ]
+    return columns
+
+
+def speed_mark(table: Table, number: int) -> str:
+    """The number of a group of speed columns, where there are several groups."""
+    return f"[{number}]" if len(table.devices) + len(table.speed_conditions) > 1 else ""
+
+
+def speed_text(value: float) -> str:
+    """A speed or a time as it is printed: three digits at least that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def measurement(record: SpeedRecord) -> str:
+    """How a speed was measured, in one line."""
+    settings = record.settings
+    parts = [f"{record.conditions}"]
+    if record.n_passes:
+        parts.append(f"{record.n_passes} passes")
+    parts += [f"{name} {settings[key]}" for key, name in _HOW_MEASURED.items() if settings.get(key)]
+    if record.revision:
+        parts.append(f"revision {record.revision[:12]}")
+    return ", ".join([*parts, f"{record.date:%Y-%m-%d}"])
+
+
+_HOW_MEASURED = {
+    "backend": "backend",
+    "attention": "attention",
+    "batches": "batches",
+    "max_length": "max length",
+}
 
 
 def provenance(result: Result) -> str:
@@ -211,5 +272,33 @@ def _speed_cell(key: tuple[str, str], figure: str) -> Callable[[Row], PageCell]:
             return PageCell(HOLE, "not measured")
         text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
         return PageCell(text, f"{key[1]} on {key[0]}", value=value)
+
+    return cell
+
+
+def _record_cell(conditions: Conditions, figure: str) -> Callable[[Row], PageCell]:
+    def cell(row: Row) -> PageCell:
+        record = next((r for r in row.speed_records if r.conditions == conditions), None)
+        if record is None:
+            return PageCell(HOLE, "not measured")
+        how = measurement(record)
+        spread, latency = record.throughput.get(figure), record.latency
+        if spread is not None:
+            value = spread.median
+            note = f"{speed_text(spread.least)} to {speed_text(spread.most)}; {how}"
+        elif latency is not None:
+            value = {"p50": latency.p50_ms, "p95": latency.p95_ms}[figure]
+            note = f"{latency.n_queries:,} queries; {how}"
+            searched = {"p50": latency.search_p50_ms, "p95": latency.search_p95_ms}[figure]
+            if searched is not None:
+                n_docs = latency.n_documents_searched or 0
+                note = f"{speed_text(searched)} with the search of {n_docs:,} documents; {note}"
+        else:
+            return PageCell(HOLE, "not measured")
+        if record.warnings:
+            note = f"{'; '.join(record.warnings)}; {note}"
+            text = f"{speed_text(value)}{WARNED}"
+            return PageCell(text, note, value=value, partial=record.spoilt)
+        return PageCell(speed_text(value), note, value=value)
 
     return cell

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 from markupsafe import Markup, escape
 
@@ -25,9 +26,10 @@ _STAND_INS = {
     "#000000": "currentColor",
     "#0000f1": "var(--line)",
     "#0000f2": "var(--soft)",
+    "#0000f3": "var(--paper)",
     **{f"#0000{number:02x}": f"var(--series-{number})" for number in range(1, N_COLOURS + 1)},
 }
-_GRID, _SOFT = "#0000f1", "#0000f2"
+_GRID, SOFT, PAPER = "#0000f1", "#0000f2", "#0000f3"
 
 _FONT_SIZE = 12
 _NOTE_SIZE = 10
@@ -83,10 +85,24 @@ def draw(
         ident: starts every id in the drawing; unique in the page.
         title, description: what a screen reader says.
     """
+    with blank(ident) as axes:
+        for line in lines:
+            _draw_line(axes, line)
+        values = sorted({x for line in lines for x, _ in line.points})
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(values[0] / 2**0.25, values[-1] * 2**0.25)
+        axes.set_ylim(*limits([y for line in lines for _, y in line.points]))
+        dress(axes, values, _tick_labels(values), x_label=x_label, y_label=y_label)
+        _note_points(axes, lines)
+        return as_svg(axes, ident, title, description)
+
+
+@contextmanager
+def blank(ident: str, height: int = HEIGHT) -> Iterator[Any]:
+    """Empty axes of matplotlib; draw and save them inside of the context."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     style: dict[Any, Any] = {
         "svg.hashsalt": ident,  # ids of markers: the same in every run, others in every figure
@@ -96,37 +112,43 @@ def draw(
         "text.parse_math": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, layout="constrained")
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained")
         FigureCanvasSVG(figure)
-        axes = figure.subplots()
-        for line in lines:
-            _draw_line(axes, line)
-        values = sorted({x for line in lines for x, _ in line.points})
-        axes.set_xscale("log", base=2)
-        axes.set_xlim(values[0] / 2**0.25, values[-1] * 2**0.25)
-        axes.set_ylim(*_limits([y for line in lines for _, y in line.points]))
-        axes.xaxis.set_major_locator(FixedLocator(values))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(values, _tick_labels(values))
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.grid(axis="y", color=_GRID, linewidth=1)
-        axes.set_axisbelow(True)
-        for unclipped in axes.get_ygridlines():
-            unclipped.set_clip_on(False)
-        for background in (figure.patch, axes.patch):
-            background.set_visible(False)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_SOFT)
-        axes.tick_params(color=_SOFT, labelcolor="#000000")
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        figure.draw_without_rendering()
-        _note_points(axes, lines)
-        out = io.StringIO()
-        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
-    return _inline(out.getvalue(), ident, title, description)
+        yield figure.subplots()
+
+
+def dress(
+    axes: Any, ticks: Sequence[float], tick_labels: Sequence[str], *, x_label: str, y_label: str
+) -> None:
+    """Ticks, grid and names of the axes; from here on a point has its final place."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, tick_labels)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.grid(axis="y", color=_GRID, linewidth=1)
+    axes.set_axisbelow(True)
+    for unclipped in axes.get_ygridlines():
+        unclipped.set_clip_on(False)
+    for background in (axes.figure.patch, axes.patch):
+        background.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(SOFT)
+    axes.tick_params(color=SOFT, labelcolor="#000000")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.figure.draw_without_rendering()
+
+
+def as_svg(axes: Any, ident: str, title: str, description: str) -> Markup:
+    """What was drawn, to stand in a page."""
+    out = io.StringIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    axes.figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    height = round(axes.figure.get_figheight() * 72)
+    return _inline(out.getvalue(), ident, title, description, height)
 
 
 def swatch(look: int | None, dash: int) -> Markup:
@@ -144,33 +166,47 @@ def swatch(look: int | None, dash: int) -> Markup:
     )
 
 
+def dot(look: int, *, filled: bool) -> Markup:
+    """A marker alone, for a table beside the drawing."""
+    colour = f"var(--series-{look % N_COLOURS + 1})"
+    corners = " ".join(f"{6 + 5 * x:g},{6 - 5 * y:g}" for x, y in MARKERS[_marker(look)])
+    fill = f'fill="{colour}"' if filled else f'fill="none" stroke="{colour}" stroke-width="1.25"'
+    return Markup(
+        f'<svg class="swatch" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">'
+        f'<polygon points="{corners}" {fill}/></svg>'
+    )
+
+
 def _marker(look: int) -> int:
     return look % len(MARKERS)
 
 
-def _draw_line(axes: Any, line: Line) -> None:
+def marker_style(look: int, *, filled: bool) -> dict[str, Any]:
+    """Colour and marker of a model, as matplotlib's plot takes them."""
     from matplotlib.path import Path
 
-    colour = f"#0000{line.look % N_COLOURS + 1:02x}"
-    corners = MARKERS[_marker(line.look)]
+    colour = f"#0000{look % N_COLOURS + 1:02x}"
+    corners = MARKERS[_marker(look)]
+    return {
+        "color": colour,
+        "marker": Path([*corners, corners[0]], closed=True),
+        "markersize": 9 if filled else 11,
+        "markerfacecolor": colour if filled else "none",
+        "markeredgewidth": 0 if filled else 1.25,
+        "clip_on": False,
+    }
+
+
+def _draw_line(axes: Any, line: Line) -> None:
     xs, ys = zip(*line.points, strict=True)
-    (drawn,) = axes.plot(
-        xs,
-        ys,
-        color=colour,
-        linewidth=2,
-        marker=Path([*corners, corners[0]], closed=True),
-        markersize=9 if line.dash == 0 else 11,
-        markerfacecolor=colour if line.dash == 0 else "none",
-        markeredgewidth=0 if line.dash == 0 else 1.25,
-        clip_on=False,
-        zorder=3 + line.dash / 10,
-    )
+    style = marker_style(line.look, filled=line.dash == 0)
+    (drawn,) = axes.plot(xs, ys, linewidth=2, zorder=3 + line.dash / 10, **style)
     if line.dash:
         drawn.set_dashes(DASHES[line.dash])
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
+def limits(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an upright axis, wide enough that a small difference looks small."""
     low, high = min(values), max(values)
     more = max(_SMALLEST_SPAN - (high - low), 0) / 2
     margin = 0.12 * max(high - low, _SMALLEST_SPAN)
@@ -199,19 +235,19 @@ def _note_points(axes: Any, lines: Sequence[Line]) -> None:
     taken = []
     for line in lines:
         places = [axes.transData.transform(point) for point in line.points]
-        taken += [_box(x, y, 11, 11) for x, y in places]
+        taken += [box_around(x, y, 11, 11) for x, y in places]
         for (x, y), (to_x, to_y) in pairwise(places):
             n_steps = max(int(math.hypot(to_x - x, to_y - y) / 4), 1)
             steps = [step / n_steps for step in range(n_steps)]
-            taken += [_box(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in steps]
+            taken += [box_around(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in steps]
     for line in lines:
         for point, note in zip(line.points, line.notes, strict=False):
             x, y = axes.transData.transform(point)
             width, height = 0.62 * _NOTE_SIZE * len(note), _NOTE_SIZE
             for dx, dy in ((0, 14), (0, -14), (width / 2 + 9, 0), (-width / 2 - 9, 0)):
-                box = _box(x + dx, y + dy, width, height)
+                box = box_around(x + dx, y + dy, width, height)
                 inside = frame.x0 <= box[0] and box[2] <= WIDTH and frame.y0 <= box[1]
-                if note and inside and not any(_touch(box, other) for other in taken):
+                if note and inside and not any(touch(box, other) for other in taken):
                     taken.append(box)
                     axes.annotate(
                         note,
@@ -221,24 +257,27 @@ def _note_points(axes: Any, lines: Sequence[Line]) -> None:
                         ha="center",
                         va="center",
                         fontsize=_NOTE_SIZE,
-                        color=_SOFT,
+                        color=SOFT,
                         annotation_clip=False,
                     ).set_in_layout(False)
                     break
 
 
-_Box = tuple[float, float, float, float]
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, bottom, right, top."""
 
 
-def _box(x: float, y: float, width: float, height: float) -> _Box:
+def box_around(x: float, y: float, width: float, height: float) -> Box:
+    """The box whose middle is at (x, y)."""
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
-def _touch(one: _Box, other: _Box) -> bool:
+def touch(one: Box, other: Box) -> bool:
+    """Whether two boxes have an area in common."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _inline(svg: str, ident: str, title: str, description: str) -> Markup:
+def _inline(svg: str, ident: str, title: str, description: str, height: int) -> Markup:
     """The drawing alone: no prolog, no style or font of its own, no id that nothing refers to."""
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(
@@ -253,7 +292,7 @@ def _inline(svg: str, ident: str, title: str, description: str) -> Markup:
     body = re.sub("#0000[0-9a-f]{2}", lambda m: _STAND_INS[m[0]], body)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
     return Markup(
-        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="curve" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-labelledby="{ident}-title {ident}-text">\n'
         f'<title id="{ident}-title">{escape(title)}</title>\n'
         f'<desc id="{ident}-text">{escape(description)}</desc>\n'

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from granite_bench.report.columns import is_overview
 from granite_bench.report.curves import figures
 from granite_bench.report.layout import headline, lay_out, reproduce
+from granite_bench.report.speed import speed_figures
 from granite_bench.results import Result
 from granite_bench.speed_columns import device_label
 from granite_bench.table import Table
@@ -71,6 +72,7 @@ def suite_page(table: Table) -> str:
         details=_details(table),
         overview=is_overview(table),
         figures=figures(table),
+        speed_figures=speed_figures(table),
         script=Markup(SORT_SCRIPT),
         script_hash=script_hash(SORT_SCRIPT),
     )

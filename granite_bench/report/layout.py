@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from granite_bench.report.columns import (
     HOLE,
     PARTIAL,
+    WARNED,
     Column,
     PageCell,
     average_column,
     fact_columns,
     is_overview,
+    record_columns,
     score_column,
     score_text,
     speed_columns,
+    speed_mark,
 )
 from granite_bench.results import Result
 from granite_bench.selection import RULE
+from granite_bench.speed_columns import protocol_labels
 from granite_bench.table import Row, Table
 from granite_bench.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
 
@@ -58,6 +62,7 @@ def lay_out(table: Table) -> Page:
         average_column(table),
         *(score_column(table, column, metric) for column, metric in table.columns.items()),
         *speed_columns(table),
+        *record_columns(table),
     ]
     return Page(
         title=table.suite.title,
@@ -162,14 +167,40 @@ def _notes(table: Table) -> list[str]:
             notes.append(f"{row.model}: not of revision {row.revision}: {_some(sorted(others))}.")
     if any(row.reasons for row in table.rows):
         notes.append(RULE)
-    several = len(table.devices) > 1
     for number, (device, protocol) in enumerate(table.devices, start=1):
-        mark = f"[{number}] " if several else ""
-        notes.append(
-            f"{mark}Speed ({protocol}) on {device}: docs/s over the documents that were encoded "
-            "(for a model that searches by itself: indexed); query: one at a time, from text to "
-            "ranking."
+        note = (
+            f"{speed_mark(table, number)} Speed ({protocol}) on {device}: docs/s over the "
+            "documents that were encoded (for a model that searches by itself: indexed); query: "
+            "one at a time, from text to ranking."
         )
+        notes.append(note.lstrip())
+    return notes + _record_notes(table)
+
+
+def _record_notes(table: Table) -> list[str]:
+    """How the columns of granite-bench speed were measured, and what spoils a figure."""
+    notes = []
+    labels = protocol_labels(table.speed_conditions)
+    for number, (conditions, label) in enumerate(labels.items(), start=len(table.devices) + 1):
+        of_rows = [
+            (row.model, record)
+            for row in table.rows
+            for record in row.speed_records
+            if record.conditions == conditions
+        ]
+        what = "the median of the passes, tokenisation included"
+        if any(record.latency for _, record in of_rows):
+            what = "one query at a time, from its text to its embedding"
+        note = (
+            f"{speed_mark(table, number)} Speed by granite-bench speed under "
+            f"{conditions.identity} on {conditions.device} in {conditions.dtype}: {what}."
+        )
+        notes.append(note.lstrip())
+        notes += [
+            f"{WARNED} {model}, {conditions.under(label)}: {'; '.join(record.warnings)}."
+            for model, record in of_rows
+            if record.warnings
+        ]
     return notes
 
 

@@ -19,8 +19,8 @@ from granite_bench.results import results_root
 from granite_bench.speed.counters import warnings
 from granite_bench.speed.measure import Latency, Pass
 from granite_bench.speed.turns import Measurement
+from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
-FORMAT = 1
 NOISY = 0.1
 """Passes that differ by more than this share of their median make a measurement noisy."""
 
@@ -30,7 +30,7 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
     subject, backend = measured.subject, measured.subject.backend
     workload, protocol = measured.workload, measured.workload.protocol
     return {
-        "format": FORMAT,
+        "format": SPEED_FORMAT,
         "date": date.isoformat(timespec="seconds"),
         "protocol": {
             "name": protocol.name,
@@ -82,7 +82,7 @@ def save(record: Mapping[str, Any], out: Path) -> Path:
     model, protocol = str(record["model"]["name"]), str(record["protocol"]["name"])
     moment = datetime.datetime.fromisoformat(record["date"]).strftime("%Y%m%dT%H%M%SZ")
     name = f"{moment}-{hashlib.sha256(content).hexdigest()[:6]}.json"
-    folder = results_root(out) / "speed" / model.replace("/", "__")
+    folder = results_root(out) / SPEED / model.replace("/", "__")
     path = folder / protocol.replace("/", "__").replace(":", "_") / name
     write_atomically(path, content)
     return path
@@ -172,14 +172,15 @@ def _warnings(measured: Measurement) -> list[str]:
         for text in warnings(each.counters):
             kinds.setdefault(text.partition(":")[0], text)
     found += kinds.values()
-    seconds = [each.seconds for each in measured.passes]
-    if seconds:
-        spread = (max(seconds) - min(seconds)) / statistics.median(seconds)
-        if spread > NOISY:
-            found.append(
-                f"noisy: {len(seconds)} passes differ by {spread:.0%} of their median, "
-                f"more than {NOISY:.0%}"
-            )
+    times = [each.seconds for each in measured.passes]
+    times += [each.encode_and_search_ms()["p50"] for each in measured.latencies]
+    spread = (max(times) - min(times)) / statistics.median(times)
+    if spread > NOISY:
+        what = "passes" if measured.passes else "turns' median latencies"
+        found.append(
+            f"noisy: {len(times)} {what} differ by {spread:.0%} of their median, "
+            f"more than {NOISY:.0%}"
+        )
     if measured.warm_up is not None and not measured.warm_up.is_steady:
         found.append(f"noisy: not steady after {measured.warm_up.n_passes} passes to warm up")
     return found
