@@ -1,7 +1,7 @@
 """
 Every benchmark of the engine, one after the other, into one Markdown file.
 
-    python benchmarks/all.py --out benchmarks/engine.md [--xquad FOLDER] [--repeats 3] [--folder F]
+    python benchmarks/all.py --out benchmarks/engine.md [--mirror FOLDER] [--repeats 3] [--folder F]
 
 Each runs in a process of its own, on an otherwise idle machine; on two cores all take about an
 hour, and 10 GB on the disk under --folder. What is finished is in the file if a later one fails.
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--xquad", type=Path)
+    parser.add_argument("--mirror", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -33,13 +33,13 @@ def main() -> None:
 
 def _benchmarks(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
     repeats = ["--repeats", str(options.repeats)]
-    xquad = ["--xquad", str(options.xquad)] if options.xquad else []
+    mirror = ["--mirror", str(options.mirror)] if options.mirror else []
     folder = ["--folder", str(options.folder)] if options.folder else []
     without = ["--without", "torch,sentence-transformers"]
     return [
-        ("Encoding alone", ["engine.py", *repeats, *xquad, "--only", "encode"]),
-        ("One evaluation", ["engine.py", *repeats, *xquad, "--only", "plain"]),
-        ("A sweep of five dimensions", ["engine.py", *repeats, "--only", "sweep"]),
+        ("Encoding alone", ["engine.py", *repeats, *mirror, "--only", "encode"]),
+        ("One evaluation", ["engine.py", *repeats, *mirror, "--only", "plain"]),
+        ("A sweep of five dimensions", ["engine.py", *repeats, *mirror, "--only", "sweep"]),
         ("Start-up", ["engine.py", *repeats, "--only", "start"]),
         ("Exact search", ["search.py", *repeats, "--scoring", "--data", "gaussian"]),
         ("Exact search on other vectors", ["search.py", *repeats, *without, "--data",
@@ -53,7 +53,7 @@ def _benchmarks(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
 
 def _run(title: str, command: list[str], options: argparse.Namespace) -> bool:
     print(title, flush=True)
-    shown = " ".join("FOLDER" if part == str(options.xquad) else part for part in command)
+    shown = " ".join("FOLDER" if part == str(options.mirror) else part for part in command)
     # stderr goes to the terminal: progress bars and warnings have no place in the file.
     done = subprocess.run(
         [sys.executable, str(HERE / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True

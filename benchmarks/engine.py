@@ -1,16 +1,16 @@
 """
 What the engine saves, beside mteb and sentence-transformers, with all-MiniLM-L6-v2.
 
-    python benchmarks/engine.py [--repeats 3] [--only sweep,plain,encode,start] [--xquad FOLDER]
+    python benchmarks/engine.py [--repeats 3] [--only sweep,plain,encode,start] [--mirror FOLDER]
 
-    sweep   five dimensions on one task: one run of ours, and five of mteb.evaluate with the
-            model's truncate_dim
+    sweep   five dimensions on one task (the code task, or XQuAD en with --mirror): one run of
+            ours, and five of mteb.evaluate with the model's truncate_dim
     plain   one evaluation, from texts to scores: texts of mixed length (the code task), and XQuAD
-            en and de where --xquad names a folder with the hub's layout
+            en and de where --mirror names a mirror that has mteb/XQuADRetrieval
     encode  500 texts of 20 to 300 tokens: ours, and SentenceTransformer.encode at several batch
             sizes; tokens per second, and the share of the measured peak of the matrix product.
             Three kinds of texts: code (the built-in code task), languages (all twelve of XQuAD,
-            with --xquad) and words (drawn from the vocabulary: characters tell tokens, so that
+            with --mirror) and words (drawn from the vocabulary: characters tell tokens, so that
             sorting by characters wastes next to nothing)
     start   CPU seconds of a process: --help, and a table
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(MEASURES))
-    parser.add_argument("--xquad", type=Path)
+    parser.add_argument("--mirror", type=Path)
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRANITE_BENCH_CACHE"] = tempfile.mkdtemp()
@@ -60,10 +60,13 @@ def main() -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from granite_bench.tasks import find_task
+    from granite_bench.tasks import find_task, restrict
 
     model = _model()
-    task = find_task("ParallelFactsRetrieval")
+    task = find_task("PythonStdlibRetrieval")
+    if options.mirror:
+        task = restrict(find_task("XQuADRetrieval", mirror=options.mirror), subsets=["en"])
+    print(f"{task.metadata.name}, {', '.join(task.hf_subsets)}\n")
 
     def five_runs() -> None:
         for dim in DIMS:
@@ -85,8 +88,8 @@ def _plain(options: argparse.Namespace) -> None:
 
     model = _model()
     tasks = {"PythonStdlibRetrieval": find_task("PythonStdlibRetrieval")}
-    if options.xquad:
-        found = find_task("XQuADRetrieval", mirror=options.xquad)
+    if options.mirror:
+        found = find_task("XQuADRetrieval", mirror=options.mirror)
         tasks["XQuADRetrieval en, de"] = restrict(found, subsets=["en", "de"])
     for name, task in tasks.items():
         retriever = _retriever(model)
@@ -105,12 +108,12 @@ def _plain(options: argparse.Namespace) -> None:
 
 def _encode(options: argparse.Namespace) -> None:
     model = _model()
-    for name, texts in _texts_to_encode(model.model.tokenizer, options.xquad).items():
+    for name, texts in _texts_to_encode(model.model.tokenizer, options.mirror).items():
         print(f"{name}\n")
         _encode_texts(model, texts, options.repeats)
 
 
-def _texts_to_encode(tokenizer: Any, xquad: Path | None) -> dict[str, list[str]]:
+def _texts_to_encode(tokenizer: Any, mirror: Path | None) -> dict[str, list[str]]:
     from datasets import load_dataset
 
     from granite_bench.tasks import find_task
@@ -119,8 +122,9 @@ def _texts_to_encode(tokenizer: Any, xquad: Path | None) -> dict[str, list[str]]
     code = find_task("PythonStdlibRetrieval")
     code.load_data()
     kinds = {"code": [row["text"] for row in code.dataset["default"]["test"]["corpus"]]}
-    if xquad:
-        files = [str(file) for file in sorted(xquad.glob("*-corpus/*.parquet"))]
+    if mirror:
+        folder = mirror / "mteb" / "XQuADRetrieval"
+        files = [str(file) for file in sorted(folder.glob("*-corpus/*.parquet"))]
         rows = load_dataset("parquet", data_files=files, split="train")
         kinds["languages"] = list(rows["text"])
     words = [word for word in sorted(tokenizer.get_vocab()) if word.isalpha() and word.isascii()]

@@ -14,8 +14,8 @@ texts: chunks of 512 tokens, and lengths from 16 to 2,048 (log-uniform), which p
     ours                  texts end to end, without padding
     ours, compiled        the same, its layers compiled
 
-Ways take turns, once to warm up and then --repeats times; medians are printed as Markdown, with
-the share of the measured peak of a matrix product in the same dtype, and energy where NVML knows it.
+Ways take turns, once to warm up and then --repeats times; medians are printed as Markdown, with the
+share of the measured peak of a matrix product in the same dtype, and energy where NVML knows it.
 Vectors without padding are compared with those of the padded float32 model, and a real model's
 nDCG@10 in bfloat16 without padding with that in float32 with it. Out of memory leaves a way out.
 """

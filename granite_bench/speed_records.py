@@ -161,14 +161,16 @@ def read_speed_records(folder: Path) -> list[SpeedRecord]:
 
 def latest(records: Iterable[SpeedRecord]) -> list[SpeedRecord]:
     """
-    One record per model and conditions: the last that nothing spoilt, else the last.
+    One record per model and conditions: the last that nothing spoilt, else the last. Of the
+    documents of a task, there is one per maximum length.
 
     Local folders of one name and different content are different models, as in a table.
     """
     chosen: dict[tuple[Any, ...], SpeedRecord] = {}
     for record in sorted(records, key=lambda r: (not r.spoilt, r.date, str(r.path))):
         checkpoint = record.revision if record.model.startswith("local/") else None
-        chosen[record.conditions, record.model, record.untrained, checkpoint] = record
+        length = record.settings.get("max_length") if record.corpus == TASK else None
+        chosen[record.conditions, record.model, record.untrained, checkpoint, length] = record
     return sorted(chosen.values(), key=lambda r: (r.conditions, r.model, r.date, str(r.path)))
 
 

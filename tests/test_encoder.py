@@ -1583,6 +1583,21 @@ def test_a_subclass_of_mtebs_wrapper_has_no_backend(minilm: Any) -> None:
     assert not has_backend(Own(minilm.model))
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_batches_of_a_given_size_are_whole_where_nothing_is_stored(
+    tmp_path: Path, stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of 4 texts cut batches of 3 in two; without a store, a shard waits for them."""
+    small_shards(monkeypatch, 4)
+    backend = FakeBackend()
+    encoder = Encoder(
+        backend, {}, store_folder=tmp_path if stored else None, token_budget=10**6, batch_size=3
+    )
+    encoder.encode([TWELVE], PLAIN, EncodingCost(), label="")
+    sizes = [len(batch) for batch in backend.batches]
+    assert sizes == ([3, 1, 3, 1, 3, 1] if stored else [3, 3, 3, 3])
+
+
 def test_a_model_that_does_not_pad_counts_no_padding(tmp_path: Path) -> None:
     """Words of 1 to 12 in batches of any shape: 78 tokens, whatever is beside them."""
     backend, cost = FakeBackend(), EncodingCost()

@@ -616,3 +616,23 @@ def test_torch_computes_full_float32_products_and_leaves_its_setting() -> None:
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_vectors_that_lie_on_the_device_are_found_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same keys from blocks of tensors as from copies; gathered rows are the vectors."""
+    monkeypatch.setattr(device_search, "DOCS_PER_BLOCK", 7)
+    vectors = np.random.default_rng(3).standard_normal((40, 8), dtype=np.float32)
+    lows = np.arange(40, dtype=np.uint32)
+    found = [
+        device_search.best_texts(
+            vectors[:5], docs, lows, top_k=6, similarity=similarity_of("dot", torch.inner),
+            device="cpu",
+        )
+        for docs in (ResidentVectors(vectors), device_search.DeviceVectors(vectors, "cpu"))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*found)
+    some = np.array([39, 0, 7])
+    gathered = device_search.DeviceVectors(vectors, "cpu").gather(some)
+    np.testing.assert_array_equal(gathered, vectors[some])

@@ -29,7 +29,7 @@ from granite_bench.speed.protocol import Protocol, find_protocol
 from granite_bench.speed.record import describe, save
 from granite_bench.speed.session import Session, measure_speed
 from granite_bench.speed.subject import Settings, Subject, load_subject
-from granite_bench.speed.turns import Measurement, ratios
+from granite_bench.speed.turns import Measurement, compare
 from granite_bench.speed.workload import documents_of, workload_for
 from granite_bench.speed_records import read_speed_records
 
@@ -203,18 +203,20 @@ def test_models_take_turns(tiny: str, tmp_path: Path) -> None:
         repeats=3,
         say=said.append,
     )
-    turns = [line.split(": ")[1] + line[5:6] for line in said if line.startswith("turn")]
     ones = [f"untrained:{tiny.removeprefix('untrained:')} (batch size {n})" for n in (1, 4)]
     assert [line for line in said if line.startswith("warming")] == [
         f"warming up {label}" for label in ones
     ]
-    assert len(turns) == 6
+    assert [record["protocol"]["settings"]["repeats"] for record in session.records] == [3, 3]
     labels = [line.partition(": ")[2] for line in said if line.startswith("turn")]
     assert [label.startswith(ones[turn % 2]) for turn, label in enumerate(labels)] == [True] * 6
     comparisons = [record["comparison"] for record in session.records]
     assert comparisons[0]["id"] == comparisons[1]["id"]
     assert [each["position"] for each in comparisons] == [0, 1]
-    assert ratios(session.measurements)[0][2].n_pairs == 3
+    (comparison,) = compare(session.measurements)
+    assert comparison.unit == "texts"  # the same ones for both
+    assert comparison.ratio.n_pairs == 3
+    assert session.records[0]["summary"]["resident_bytes_peak"] is None  # of both together
 
 
 def measured(subject: Subject, seconds: Sequence[float], **counters: Any) -> Measurement:
@@ -273,6 +275,34 @@ def test_what_was_written_is_read_again(tiny: str, tmp_path: Path) -> None:
     assert all(record.untrained for record in found.values())
 
 
+def test_texts_that_differ_are_compared_by_their_tokens(subject: Subject) -> None:
+    """1,000 tokens in 1 s and in 4 s, though both had 100 texts: 4 times as fast."""
+    one, other = measured(subject, [1, 1]), measured(subject, [4, 4])
+    other.workload = replace(other.workload, texts=["something else"])
+    (found,) = compare([one, other])
+    assert found.unit == "tokens"
+    assert found.ratio.value == pytest.approx(4)
+
+
+def test_documents_are_counted_where_they_have_text_and_once(minilm: Any, tmp_path: Path) -> None:
+    """Of three lines that are two texts, a real model encodes two documents."""
+    (tmp_path / "mine.jsonl").write_text('{"text": "a b"}\n{"text": "c"}\n{"text": "a b"}\n')
+    subject = load_subject("quickstart/all-MiniLM-L6-v2", CPU, label="MiniLM")
+    found = workload(subject, find_protocol(f"file:{tmp_path / 'mine.jsonl'}"))
+    assert (found.n_documents, found.texts) == (2, ["a b", "c"])
+
+
+def test_one_turn_and_cut_batches_are_said(subject: Subject) -> None:
+    """A single pass has no spread; batches that did not fit are not the protocol's."""
+    from datetime import UTC, datetime
+
+    found = measured(subject, [1])
+    found.passes[0] = replace(found.passes[0], budget_cuts=1)
+    said = describe(found, date=datetime.now(UTC))["warnings"]
+    assert any(text.startswith("one turn") for text in said)
+    assert any(text.startswith("noisy: the memory was too small") for text in said)
+
+
 def test_queries_are_encoded_and_searched_one_at_a_time(tiny: str, tmp_path: Path) -> None:
     """Sixty queries in three turns; both together take longer than encoding alone."""
     protocol = find_protocol("queries").changed(n_queries=60, n_documents_searched=50)
@@ -286,7 +316,8 @@ def test_queries_are_encoded_and_searched_one_at_a_time(tiny: str, tmp_path: Pat
 
 def test_latencies_add_up_query_by_query() -> None:
     """1 + 9 and 9 + 1 ms are 10 ms each, though the medians of the parts are 5 ms."""
-    found = Latency([0.001, 0.009], [0.009, 0.001], 10)
+    counters = Counters(seconds=1.0, n_samples=2, cpu_seconds=1.0)
+    found = Latency([0.001, 0.009], [0.009, 0.001], 10, counters)
     assert found.encode_ms()["p50"] == pytest.approx(5)
     assert found.encode_and_search_ms()["p50"] == pytest.approx(10)
 
@@ -311,6 +342,21 @@ def test_the_protocols_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "suite:TASK" in printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--speed", "--curves", "length"], "two tables"),
+        (["--speed", "--format", "html"], "the page has it already"),
+    ],
+)
+def test_the_table_of_speed_stands_alone(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One table at a time, and none where the page shows the picture."""
+    assert main(["table", "quickstart", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_random_weights_are_not_evaluated(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A quality of an untrained model is a number that means nothing."""
     assert main(["run", "quickstart", "--model", tiny]) == 2
@@ -320,6 +366,10 @@ def test_random_weights_are_not_evaluated(tiny: str, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--compile"], "--no-padding"),
+        (["--protocol", "queries", "--batch-size", "8"], "one at a time"),
+        (["--protocol", "queries", "--repeats", "501"], "too many"),
+        (["--max-length", "4"], "too few for chunks"),
         (["--protocol", "chunk-512"], "did you mean 'chunks-512'?"),
         (["--model", "untrained:bert-bas"], "bert-base"),
         (["--batch-size", "8", "--token-budget", "64"], "two ways to make batches"),

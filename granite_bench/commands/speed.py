@@ -133,25 +133,25 @@ _HEADS = {
     "chunks_per_second": "texts/s",
     "tokens_per_second": "tokens/s",
     "padded_tokens_per_second": "padded tokens/s",
+    "model_chunks_per_second": "texts/s, tokenised before",
 }
 
 
 def _print(session: Session) -> None:
-    from granite_bench.speed.turns import ratios
+    from granite_bench.speed.turns import compare
 
     records, paths = session.records, session.paths
     if session.measurements[0].latencies:
         _print_latencies(session)
     else:
         _print_speeds(session)
-    for one, other, ratio in ratios(session.measurements):
-        between = ""
+    for found in compare(session.measurements):
+        ratio, one, other = found.ratio, found.one.subject.label, found.other.subject.label
+        said = f"{found.unit} per second"
         if ratio.low is not None:
-            between = f" (95% interval {ratio.low:.2f} to {ratio.high:.2f}, {ratio.n_pairs} turns)"
-        click.echo(
-            f"{one.subject.label} is {ratio.value:.2f} times as fast as "
-            f"{other.subject.label}{between}"
-        )
+            said += f"; 95% interval {ratio.low:.2f} to {ratio.high:.2f}, {ratio.n_pairs} turns"
+            said += "" if ratio.is_clear else "; no clear difference"
+        click.echo(f"{one} is {ratio.value:.2f} times as fast as {other} ({said})")
     for measured, record in zip(session.measurements, records, strict=True):
         for warning in record["warnings"]:
             click.echo(f"{measured.subject.label}: {warning}", err=True)

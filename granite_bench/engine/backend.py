@@ -197,6 +197,9 @@ class SentenceTransformersBackend:
                 self.attention = self._attention()
                 return vectors
             return self._forward(tokens, rows, instruction)
+        if self._unpadded is not None and instruction not in self._agrees:
+            self._agrees[instruction] = False  # sentence-transformers pads
+            self.attention = self._attention()
         encode = {
             "query": self._model.encode_query,
             "document": self._model.encode_document,
@@ -268,7 +271,8 @@ class SentenceTransformersBackend:
         reason = unpadded.supports(self._model, instruction.prompt)
         if reason is not None:
             return reason
-        tokens = self.tokenize(_probes(self.max_length), instruction)
+        # Long enough for any local window; six padded texts of 32,768 tokens would not fit.
+        tokens = self.tokenize(_probes(min(self.max_length or 512, 512)), instruction)
         rows = np.flatnonzero(tokens.lengths)
         try:
             padded = self._forward(tokens, rows, instruction)

@@ -19,6 +19,31 @@ SCORES_PER_PRODUCT = 2**26
 DOCS_PER_BLOCK = 65_536
 
 
+class DeviceVectors:
+    """
+    Vectors in a device's memory, for the inner product alone: blocks are not copies.
+
+    Args:
+        vectors: float32 (n_vectors, dim).
+        device: torch's name.
+    """
+
+    def __init__(self, vectors: npt.NDArray[np.float32], device: str) -> None:
+        self._vectors = torch.from_numpy(vectors).to(device)
+        self.n_vectors, self.dim = vectors.shape
+
+    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], Any]]:
+        """As Vectors.blocks, of tensors on the device."""
+        for start in range(0, self.n_vectors, n_rows):
+            block = self._vectors[start : start + n_rows]
+            yield np.arange(start, start + len(block), dtype=np.intp), block
+
+    def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """As Vectors.gather, from the device."""
+        found = self._vectors[torch.from_numpy(positions).to(self._vectors.device)]
+        return np.asarray(found.cpu().numpy(), dtype=np.float32)
+
+
 def best_texts(
     queries: npt.NDArray[np.float32],
     docs: Vectors,
@@ -39,7 +64,7 @@ def best_texts(
     best = torch.full((len(queries), top_k), torch.iinfo(torch.int64).min, device=device)
     with _full_precision():
         for positions, vectors in docs.blocks(DOCS_PER_BLOCK):
-            block = similarity.prepare(torch.from_numpy(vectors).to(device))
+            block = similarity.prepare(torch.as_tensor(vectors, device=device))
             block_lows = torch.from_numpy(lows[positions].astype(np.int64)).to(device)
             n_rows = max(1, SCORES_PER_PRODUCT // len(block))
             for first in range(0, len(queries), n_rows):

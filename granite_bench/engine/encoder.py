@@ -212,7 +212,8 @@ class Encoder:
         else:
             limits = [None] if limit is None else [None, limit]
         stores = [self._store(instruction, each) for each in limits]
-        split_at = limit if len(limits) == 2 else None
+        # Without a store there is nothing to keep apart.
+        split_at = limit if len(limits) == 2 and self._store_folder is not None else None
         places = _Places(keys, [store for store in stores if store is not None], split_at)
         for number, store in enumerate(places.stores):
             asked = np.flatnonzero(places.store_of < 0)
@@ -240,7 +241,7 @@ class Encoder:
         shards = (
             (positions, texts)
             for window in _windows(unique)
-            for positions, texts in _shards(window)
+            for positions, texts in _shards(window, self._texts_in_step)
             # Shards are cut from all texts, found or not: after a crash the same texts meet in
             # the same batches, so the vectors are the same to the last bit.
             for positions, texts in [_missing_of(positions, texts, places)]
@@ -315,6 +316,14 @@ class Encoder:
         if vectors is None:
             raise ValueError("a group has at least one text")
         return vectors
+
+    @property
+    def _texts_in_step(self) -> int:
+        """
+        A shard ends behind a multiple of so many texts: without a store, nothing is lost with a
+        longer shard, and batches of a given size are all of that size but the last.
+        """
+        return self.batch_size if self.batch_size and self._store_folder is None else 1
 
     def _batches(self, lengths: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.intp]]:
         return token_budget_batches(
@@ -493,14 +502,18 @@ def _windows(texts: Iterable[str]) -> Iterator[_Window]:
         yield _Window(first, window)
 
 
-def _shards(window: _Window) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
-    """Numbers and texts, longest first, cut where a shard has enough texts or characters."""
+def _shards(window: _Window, step: int) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
+    """
+    Numbers and texts, longest first, cut where a shard has enough texts or characters, behind a
+    multiple of *step* texts.
+    """
     lengths = np.array([len(text) for text in window.texts], dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
     start, n_characters = 0, 0
     for end, length in enumerate(lengths[order].tolist()):
-        full = end - start == TEXTS_PER_SHARD or n_characters + length > CHARACTERS_PER_SHARD
-        if end > start and full:
+        n_texts = end - start
+        full = n_texts >= TEXTS_PER_SHARD or n_characters + length > CHARACTERS_PER_SHARD
+        if n_texts and full and n_texts % step == 0:
             yield order[start:end] + window.first, [window.texts[i] for i in order[start:end]]
             start, n_characters = end, 0
         n_characters += length

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 
 from granite_bench.engine.run import Documents, Run
-from granite_bench.engine.vectors import Vectors
+from granite_bench.engine.vectors import ResidentVectors, Vectors
 
 CANDIDATES_PER_GROUP = 16_384
 """Vectors that rank_candidates gathers at a time, unless one query has more candidates."""
@@ -131,6 +131,20 @@ def search_exact(
     if len(documents) > documents.n_texts:
         keys = _documents_of_texts(keys, documents, top_k)
     return _run(keys, query_ids, documents)
+
+
+def resident_vectors(vectors: npt.NDArray[np.float32], device: str) -> Vectors:
+    """
+    Vectors that lie where search_exact on *device* reads them: on a GPU, they are copied once.
+
+    Args:
+        vectors: float32 (n_vectors, dim); searched with a similarity that changes nothing.
+    """
+    if device == "cpu":
+        return ResidentVectors(vectors)
+    from granite_bench.engine.device_search import DeviceVectors
+
+    return DeviceVectors(vectors, device)
 
 
 def rank_candidates(

@@ -60,7 +60,7 @@ class Picture:
     The models that were measured under the same conditions.
 
     Attributes:
-        label: the protocol's (see speed_records.protocol_labels).
+        label: the protocol's (see speed_columns.protocol_labels).
         unit: of the speeds: chunks/s, docs/s or texts/s.
         standings: the best first; two at least.
         left_out: models with a speed, but without a complete average.

@@ -20,9 +20,9 @@ import torch
 from granite_bench.engine.backend import Backend, Instruction
 from granite_bench.engine.encoder import Encoder, EncodingCost
 from granite_bench.engine.run import Documents
-from granite_bench.engine.search import search_exact, similarity_of
+from granite_bench.engine.search import resident_vectors, search_exact, similarity_of
 from granite_bench.engine.tokens import Tokens
-from granite_bench.engine.vectors import ResidentVectors
+from granite_bench.errors import NonFiniteVectors, TaskError
 from granite_bench.speed.counters import Counters, sample
 from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.subject import Subject
@@ -35,12 +35,16 @@ SAMPLE_TEXTS = 32
 
 STEADY_PASSES = 3
 STEADY_WITHIN = 0.05
-WARM_UP_RULE = "until the last 3 passes over a sample are within 5% of each other"
+LEAST_WARM_UP_SECONDS = 3.0
+"""Clocks of a GPU need longer to rise than a few small batches take."""
+
+WARM_UP_RULE = "3 s at least, until the last 3 passes over a sample are within 5% of each other"
 
 WARM_UP_QUERIES = 20
 SEARCH_TOP_K = 100
 
 _NO_LIMIT = 2**62
+_PEAK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Pass:
 
     Attributes:
         seconds: from texts to vectors; tokenisation runs in another thread, inside this time.
-        model_seconds: the same batches with all texts tokenised before.
+        model_seconds: the same batches with all texts tokenised before; None for a model that
+            tokenises by itself.
         n_documents: that the texts were cut from; None where they are no documents.
         n_tokens: as the model reads them, without padding.
         n_tokens_padded: with the padding of their batches.
@@ -61,7 +66,7 @@ class Pass:
     """
 
     seconds: float
-    model_seconds: float
+    model_seconds: float | None
     n_texts: int
     n_documents: int | None
     n_tokens: int
@@ -89,11 +94,13 @@ class Latency:
         encode_seconds: of each query, from its text to its vector.
         search_seconds: of each query, from its vector to its ranking.
         n_documents_searched: their vectors are random, of the model's dimension.
+        counters: of the device, while queries were encoded and searched.
     """
 
     encode_seconds: Sequence[float]
     search_seconds: Sequence[float]
     n_documents_searched: int
+    counters: Counters
 
     def encode_ms(self) -> dict[str, float]:
         """p50, p90, p95 and p99, in milliseconds."""
@@ -117,7 +124,10 @@ def run_pass(subject: Subject, workload: Workload) -> Pass:
     with sample(subject.settings.device) as sampler:
         seconds, cost, cuts = _encode(subject, workload.protocol, workload.texts, tokenized)
     tokenized.rewind()
-    model_seconds, _, _ = _encode(subject, workload.protocol, workload.texts, tokenized)
+    model_seconds = None
+    if tokenized.is_complete:
+        model_seconds, _, more_cuts = _encode(subject, workload.protocol, workload.texts, tokenized)
+        cuts += more_cuts
     return Pass(
         seconds=seconds,
         model_seconds=model_seconds,
@@ -144,9 +154,11 @@ def warm_up(subject: Subject, workload: Workload) -> WarmUp:
     times: list[float] = []
     while True:
         times.append(_encode(subject, protocol, texts, subject.backend)[0])
-        if is_steady(times):
+        elapsed = time.perf_counter() - started
+        enough = elapsed > min(LEAST_WARM_UP_SECONDS, protocol.warm_up_seconds)
+        if is_steady(times) and enough:
             return WarmUp(len(times), is_steady=True)
-        if time.perf_counter() - started > protocol.warm_up_seconds:
+        if elapsed > protocol.warm_up_seconds:
             return WarmUp(len(times), is_steady=False)
 
 
@@ -169,23 +181,29 @@ def measure_latency(subject: Subject, protocol: Protocol, queries: Sequence[str]
         raise ValueError(f"{len(queries)} queries; {WARM_UP_QUERIES} are to warm up")
     encoder = _encoder(protocol, subject.backend)
     vectors = encoder.encode([queries], NO_PROMPT, EncodingCost(), label="queries").array()
-    docs = ResidentVectors(_random_vectors(n_documents, vectors.shape[1]))
+    docs = resident_vectors(_random_vectors(n_documents, vectors.shape[1]), subject.settings.device)
     documents = Documents([f"{number:09d}" for number in range(n_documents)])
     # Normalised vectors have the same order under both; the product alone is what a system pays.
     similarity = similarity_of("dot", torch.inner)
     encode_seconds, search_seconds = [], []
-    for number, query in enumerate(queries):
-        started = time.perf_counter()
-        encoder.encode_uncached([query], NO_PROMPT)
-        encoded = time.perf_counter()
-        search_exact(
-            vectors[number : number + 1], docs, [""], documents,
-            top_k=min(SEARCH_TOP_K, n_documents), similarity=similarity,
-            device=subject.settings.device,
-        )  # fmt: skip
-        encode_seconds.append(encoded - started)
-        search_seconds.append(time.perf_counter() - encoded)
-    return Latency(encode_seconds[WARM_UP_QUERIES:], search_seconds[WARM_UP_QUERIES:], n_documents)
+    with sample(subject.settings.device) as sampler:
+        for number, query in enumerate(queries):
+            started = time.perf_counter()
+            encoder.encode_uncached([query], NO_PROMPT)
+            encoded = time.perf_counter()
+            search_exact(
+                vectors[number : number + 1], docs, [""], documents,
+                top_k=min(SEARCH_TOP_K, n_documents), similarity=similarity,
+                device=subject.settings.device,
+            )  # fmt: skip
+            encode_seconds.append(encoded - started)
+            search_seconds.append(time.perf_counter() - encoded)
+    return Latency(
+        encode_seconds[WARM_UP_QUERIES:],
+        search_seconds[WARM_UP_QUERIES:],
+        n_documents,
+        sampler.counters(),
+    )
 
 
 def matrix_product_peak(device: str, dtype: str, *, n_products: int = 10) -> float:
@@ -194,18 +212,19 @@ def matrix_product_peak(device: str, dtype: str, *, n_products: int = 10) -> flo
 
     The product is of 4,096 x 1,536 with 1,536 x 1,536 numbers on a CPU, of 8,192 x 8,192 with
     the same on a GPU; the best of *n_products*, since whatever disturbs one only makes it slower.
+    Fewer are made where they take long (float16 on a CPU that has none).
     """
-    rows, inner = (4_096, 1_536) if device == "cpu" else (8_192, 8_192)
+    rows, inner = (4_096, 1_536) if torch.device(device).type == "cpu" else (8_192, 8_192)
     left = torch.randn(rows, inner, device=device, dtype=getattr(torch, dtype))
     right = torch.randn(inner, inner, device=device, dtype=getattr(torch, dtype))
-    least = float("inf")
-    for _ in range(n_products):
+    times: list[float] = []
+    while len(times) < n_products and sum(times) < _PEAK_SECONDS:
         _synchronize(device)
         started = time.perf_counter()
         torch.mm(left, right)
         _synchronize(device)
-        least = min(least, time.perf_counter() - started)
-    return 2 * rows * inner * inner / least
+        times.append(time.perf_counter() - started)
+    return 2 * rows * inner * inner / min(times)
 
 
 class _Remembered:
@@ -221,6 +240,11 @@ class _Remembered:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._backend, name)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left for the backend to tokenise."""
+        return all(tokens.ids is not None for tokens in self._shards)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
@@ -248,7 +272,11 @@ def _encode(
     """Seconds, what they were for, and how often the token budget was cut."""
     cost, encoder = EncodingCost(), _encoder(protocol, backend)
     started = time.perf_counter()
-    encoder.encode([texts], NO_PROMPT, cost, label=subject.label)
+    try:
+        encoder.encode([texts], NO_PROMPT, cost, label=subject.label)
+    except NonFiniteVectors as error:
+        problem = f"{len(error.rows)} of {error.n_texts} vectors contain NaN or infinity"
+        raise TaskError(f"{subject.label}: {problem}\n  try --dtype float32") from None
     return time.perf_counter() - started, cost, len(encoder.budget_cuts)
 
 
@@ -272,3 +300,5 @@ def _random_vectors(n_vectors: int, dim: int) -> npt.NDArray[np.float32]:
 def _synchronize(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()

@@ -17,7 +17,7 @@ from granite_bench.files import write_atomically
 from granite_bench.provenance import code_revision, hardware, package_versions
 from granite_bench.results import results_root
 from granite_bench.speed.counters import warnings
-from granite_bench.speed.measure import Latency, Pass
+from granite_bench.speed.measure import Pass
 from granite_bench.speed.turns import Measurement
 from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
@@ -26,7 +26,7 @@ NOISY = 0.1
 
 
 def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any]:
-    """The record of one model's measurement, JSON-serialisable (its keys: see README, Speed)."""
+    """The record of one model's measurement, JSON-serialisable (read by speed_records)."""
     subject, backend = measured.subject, measured.subject.backend
     workload, protocol = measured.workload, measured.workload.protocol
     return {
@@ -45,6 +45,7 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
             "content_sha256": subject.content_sha256,
             "untrained": subject.is_untrained,
             "n_parameters": subject.n_parameters,
+            "geometry": None if subject.geometry is None else asdict(subject.geometry),
         },
         "settings": {
             "device": backend.device,
@@ -54,6 +55,7 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
             "batches": _batches(measured),
             "max_length": backend.max_length,
             "tokenizer": "the model's own" if subject.tokenizer else "none: a word is a token",
+            "prompt": "",
             "threads": torch.get_num_threads(),
         },
         "hardware": hardware(backend.device),
@@ -63,7 +65,7 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
         "warm_up": None if measured.warm_up is None else asdict(measured.warm_up),
         "passes": [_pass(each) for each in measured.passes],
         "summary": _summary(measured) if measured.passes else None,
-        "latency": None if measured.latency is None else _latency(measured.latency),
+        "latency": _latency(measured),
         "comparison": None
         if measured.comparison is None
         else {"id": measured.comparison, "position": measured.position},
@@ -96,6 +98,7 @@ def _pass(each: Pass) -> dict[str, Any]:
         "n_chunks": each.n_texts,
         "n_tokens": each.n_tokens,
         "n_tokens_padded": each.n_tokens_padded,
+        "budget_cuts": each.budget_cuts,
         "counters": each.counters.as_dict(),
     }
 
@@ -107,7 +110,7 @@ def _summary(measured: Measurement) -> dict[str, Any]:
         "chunks_per_second": lambda p: p.n_texts / p.seconds,
         "tokens_per_second": lambda p: p.n_tokens / p.seconds,
         "padded_tokens_per_second": lambda p: p.n_tokens_padded / p.seconds,
-        "model_chunks_per_second": lambda p: p.n_texts / p.model_seconds,
+        "model_chunks_per_second": lambda p: p.model_seconds and p.n_texts / p.model_seconds,
     }
     summary: dict[str, Any] = {
         name: _spread([value for each in passes if (value := of(each)) is not None])
@@ -120,8 +123,10 @@ def _summary(measured: Measurement) -> dict[str, Any]:
     summary["share_of_peak"] = None if achieved is None else achieved / measured.peak_flops
     summary["joules_per_1000_documents"] = _joules_per(1000, passes, lambda p: p.n_documents)
     summary["joules_per_million_tokens"] = _joules_per(10**6, passes, lambda p: p.n_tokens)
-    peaks = [p.counters.memory_bytes_peak or p.counters.resident_bytes_peak for p in passes]
-    summary["peak_memory_bytes"] = max((peak for peak in peaks if peak is not None), default=None)
+    for name in ("allocator_bytes_peak", "memory_bytes_peak", "resident_bytes_peak"):
+        peaks = [peak for p in passes if (peak := getattr(p.counters, name)) is not None]
+        # Of models that took turns, all are in memory at once.
+        summary[name] = max(peaks, default=None) if measured.comparison is None else None
     return summary
 
 
@@ -143,12 +148,23 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def _latency(latency: Latency) -> dict[str, Any]:
+def _latency(measured: Measurement) -> dict[str, Any] | None:
+    latency = measured.latency
+    if latency is None:
+        return None
     return {
         "n_queries": len(latency.encode_seconds),
         "encode_ms": latency.encode_ms(),
         "encode_and_search_ms": latency.encode_and_search_ms(),
         "n_documents_searched": latency.n_documents_searched,
+        "turns": [
+            {
+                "encode_ms": each.encode_ms(),
+                "encode_and_search_ms": each.encode_and_search_ms(),
+                "counters": each.counters.as_dict(),
+            }
+            for each in measured.latencies
+        ],
     }
 
 
@@ -168,8 +184,10 @@ def _warnings(measured: Measurement) -> list[str]:
     found = list(measured.workload.remarks)
     # Of each kind the first: every pass words it with figures of its own, which are in the record.
     kinds: dict[str, str] = {}
-    for each in measured.passes:
-        for text in warnings(each.counters):
+    counters = [each.counters for each in measured.passes]
+    counters += [each.counters for each in measured.latencies]
+    for counted in counters:
+        for text in warnings(counted):
             kinds.setdefault(text.partition(":")[0], text)
     found += kinds.values()
     times = [each.seconds for each in measured.passes]
@@ -181,6 +199,10 @@ def _warnings(measured: Measurement) -> list[str]:
             f"noisy: {len(times)} {what} differ by {spread:.0%} of their median, "
             f"more than {NOISY:.0%}"
         )
+    if len(times) == 1:
+        found.append("one turn: how far others would be apart is not known")
+    if any(each.budget_cuts for each in measured.passes):
+        found.append("noisy: the memory was too small for the batches, and they were cut")
     if measured.warm_up is not None and not measured.warm_up.is_steady:
         found.append(f"noisy: not steady after {measured.warm_up.n_passes} passes to warm up")
     return found

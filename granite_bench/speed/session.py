@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, GraniteBenchError, TaskError
 from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.record import describe, save
 from granite_bench.speed.subject import Settings, Subject, load_subject
@@ -77,6 +77,9 @@ def measure_speed(
         )
         if len(values) > 1
     ]
+    _require_sense(protocol, repeats, padding, compile, device, batch_sizes, token_budgets)
+    if repeats:
+        protocol = protocol.changed(repeats=repeats)
     documents = documents_of(protocol, device, mirror)
     prepared: list[tuple[Subject, Workload]] = []
     faults: list[Fault] = []
@@ -88,12 +91,40 @@ def measure_speed(
             prepared.append((subject, workload_for(subject, protocol, documents)))
         except BadInput as error:
             faults += [fault for fault in error.faults if fault not in faults]
+        except GraniteBenchError:
+            raise
+        except Exception as error:  # whatever a model's own code raises
+            raise TaskError(f"loading {label}: {type(error).__name__}: {error}") from error
     if faults:
         raise BadInput(faults)
-    measured = measure_in_turns(prepared, repeats=repeats or protocol.repeats, say=say)
+    measured = measure_in_turns(prepared, repeats=protocol.repeats, say=say)
     date = datetime.datetime.now(datetime.UTC)
     records = [describe(each, date=date) for each in measured]
     return Session(measured, records, [save(record, out) for record in records])
+
+
+def _require_sense(
+    protocol: Protocol,
+    repeats: int | None,
+    padding: bool | None,
+    compile: bool,
+    device: str,
+    batch_sizes: Sequence[int | None],
+    token_budgets: Sequence[int | None],
+) -> None:
+    """Raises BadInput for settings that would change nothing, or measure nothing."""
+    faults = []
+    if compile and (padding or (padding is None and device == "cpu")):
+        faults.append(Fault("--compile", "compiles models without padding only", "--no-padding"))
+    if protocol.kind == "queries":
+        if batch_sizes != (None,) or token_budgets != (None,):
+            faults.append(Fault("--batch-size", "queries are encoded one at a time"))
+        most = (protocol.n_queries or 0) // 2
+        if repeats and repeats > most:
+            problem = f"{repeats:,} turns are too many for {protocol.n_queries:,} queries"
+            faults.append(Fault("--repeats", problem, f"{most:,} at most"))
+    if faults:
+        raise BadInput(faults)
 
 
 def _label(name: str, settings: Settings, varied: Sequence[str]) -> str:

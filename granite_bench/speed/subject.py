@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from granite_bench.engine.backend import Backend, SentenceTransformersBackend, has_backend
 from granite_bench.errors import BadInput, Fault
-from granite_bench.models import find_model
+from granite_bench.models import UNTRAINED, find_model
 from granite_bench.speed.geometry import Geometry, flops, geometry_of
-from granite_bench.speed.untrained import UntrainedBackend, find_untrained, is_untrained
+from granite_bench.speed.geometry_table import find_untrained, is_untrained
+from granite_bench.speed.untrained import UntrainedBackend
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def _load_untrained(
         compile=settings.compile,
     )
     return Subject(
-        label, name, None, None, settings, backend, None, backend.n_parameters, geometry, seconds()
-    )
+        label, f"{UNTRAINED}{geometry.name}", None, None, settings, backend, None,
+        backend.n_parameters, geometry, seconds(),
+    )  # fmt: skip
 
 
 def _load_trained(
@@ -131,7 +133,7 @@ def _load_trained(
         backend=SentenceTransformersBackend(
             model, padding=settings.padding, compile=settings.compile
         ),
-        tokenizer=inner.tokenizer,
+        tokenizer=getattr(inner, "tokenizer", None),
         n_parameters=sum(each.numel() for each in inner.parameters()),
         geometry=None if config is None else geometry_of(config),
         load_seconds=seconds(),

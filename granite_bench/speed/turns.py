@@ -55,6 +55,7 @@ class Measurement:
             [each for latency in self.latencies for each in latency.encode_seconds],
             [each for latency in self.latencies for each in latency.search_seconds],
             self.latencies[0].n_documents_searched,
+            self.latencies[0].counters,
         )
 
 
@@ -87,27 +88,48 @@ def measure_in_turns(
     return found
 
 
-def ratios(measured: Sequence[Measurement]) -> list[tuple[Measurement, Measurement, Ratio]]:
-    """
-    The first model's speed to every other's, turn by turn.
+@dataclass(frozen=True)
+class Comparison:
+    """The first model's speed to another's, turn by turn, in *unit* per second."""
 
-    A speed is documents a second where both have documents, else texts a second, and for queries
-    one over the median time of encoding and search.
+    one: Measurement
+    other: Measurement
+    unit: str
+    ratio: Ratio
+
+
+def compare(measured: Sequence[Measurement]) -> list[Comparison]:
+    """
+    The first model with every other.
+
+    The unit is what both do alike: queries; texts, where they have the same ones; documents,
+    where both were cut from documents; else tokens, since the texts differ.
     """
     first = measured[0]
     found = []
     for each in measured[1:]:
-        of_documents = all(one.workload.n_documents is not None for one in (first, each))
-        pair = _speeds(first, of_documents), _speeds(each, of_documents)
-        found.append((first, each, paired_ratio(*pair)))
+        unit = _unit(first, each)
+        ratio = paired_ratio(_speeds(first, unit), _speeds(each, unit))
+        found.append(Comparison(first, each, unit, ratio))
     return found
 
 
-def _speeds(measured: Measurement, of_documents: bool) -> list[float]:
-    if measured.latencies:
+def _unit(one: Measurement, other: Measurement) -> str:
+    if one.latencies:
+        return "queries"
+    if one.workload.texts == other.workload.texts:
+        return "texts"
+    if None not in (one.workload.n_documents, other.workload.n_documents):
+        return "documents"
+    return "tokens"
+
+
+def _speeds(measured: Measurement, unit: str) -> list[float]:
+    if unit == "queries":
         return [1000 / each.encode_and_search_ms()["p50"] for each in measured.latencies]
     return [
-        ((each.n_documents if of_documents else None) or each.n_texts) / each.seconds
+        {"texts": each.n_texts, "documents": each.n_documents or 0, "tokens": each.n_tokens}[unit]
+        / each.seconds
         for each in measured.passes
     ]
 

@@ -31,10 +31,6 @@ from granite_bench.speed.geometry import (
     Geometry,
     transformers_config,
 )
-from granite_bench.speed.geometry_table import find_untrained, is_untrained
-
-# Where untrained models are run, their names are read as well.
-__all__ = ["DTYPES", "UntrainedBackend", "find_untrained", "is_untrained"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -92,6 +88,7 @@ class UntrainedBackend:
             raise BadInput(faults)
         self.geometry = geometry
         self.max_length: int | None = length
+        self._ids = _WordIds(geometry.vocab_size - N_SPECIAL)
         self.dtype = dtype
         self.similarity_name: str | None = "cosine"
         self.model = _build(geometry, device, DTYPES[dtype], seed)
@@ -120,7 +117,6 @@ class UntrainedBackend:
 
     def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
         """The words as ids, truncated; a text without words has the two special tokens."""
-        n_words = self.geometry.vocab_size - N_SPECIAL
         n_kept = (self.max_length or self.geometry.longest) - 2
         ids: list[int] = []
         counts = np.empty(len(texts), dtype=np.int32)
@@ -128,11 +124,7 @@ class UntrainedBackend:
             words = (instruction.prompt + text).split()
             counts[row] = len(words) + 2
             ids.append(START_ID)
-            # A lone surrogate, which JSON allows, is no reason to stop.
-            ids += [
-                zlib.crc32(word.encode("utf-8", "surrogatepass")) % n_words + N_SPECIAL
-                for word in words[:n_kept]
-            ]
+            ids.extend(map(self._ids.__getitem__, words[:n_kept]))
             ids.append(END_ID)
         lengths = np.minimum(counts, np.int32(n_kept + 2))
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -166,6 +158,22 @@ class UntrainedBackend:
             torch.cuda.empty_cache()
         elif self.device.startswith("mps"):
             torch.mps.empty_cache()
+
+
+class _WordIds(dict[str, int]):
+    """
+    Word -> id. Kept, since a hash a word, one after the other, would be slower than a GPU reads.
+    """
+
+    def __init__(self, n_words: int) -> None:
+        super().__init__()
+        self._n_words = n_words
+
+    def __missing__(self, word: str) -> int:
+        # A lone surrogate, which JSON allows, is no reason to stop.
+        number = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+        self[word] = found = number % self._n_words + N_SPECIAL
+        return found
 
 
 def _with_norm_1(vectors: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from granite_bench.engine.texts import DocumentTexts
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.speed.chunks import chunks_of_each, fixed_length_texts
 from granite_bench.speed.corpus import (
     corpus_sha256,
@@ -19,6 +19,8 @@ from granite_bench.speed.corpus import (
 from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.subject import Subject
 from granite_bench.tasks import find_task
+
+LEAST_CHUNK_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def documents_of(protocol: Protocol, device: str, mirror: Path | None = None) ->
         return read_documents(protocol.path)[: protocol.n_documents(device)]
     if protocol.task is not None:
         return _documents_of_task(protocol.task, mirror)[: protocol.n_documents(device)]
-    n_documents = protocol.n_documents(device)
-    return synthetic_documents(n_documents or 0, protocol.seed)
+    # As a list: they are cut, hashed and measured, and made anew each time otherwise.
+    return list(synthetic_documents(protocol.n_documents(device) or 0, protocol.seed))
 
 
 def workload_for(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> Workload:
@@ -99,22 +101,28 @@ def workload_for(subject: Subject, protocol: Protocol, documents: Sequence[str])
         return _fixed(subject, protocol)
     protocol = protocol.of_corpus("" if protocol.is_synthetic else corpus_sha256(documents))
     if protocol.kind == "documents":
-        return _whole(protocol, _kind(protocol), documents, len(documents))
+        return _whole(protocol, _kind(protocol), documents, len(set(documents)))
     return _chunks(subject, protocol, documents)
 
 
 def _chunks(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> Workload:
+    _require_tokenizer(subject)
     wanted, overlap = protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
     most = min(wanted, subject.backend.max_length or wanted)
     remarks = []
+    if most < LEAST_CHUNK_TOKENS:
+        problem = f"{most} tokens are too few for chunks"
+        raise BadInput(Fault("--max-length", problem, f"{LEAST_CHUNK_TOKENS} or more"))
     if most < wanted:
         protocol = protocol.changed(chunk_tokens=most, overlap_tokens=min(overlap, most // 2))
         remarks.append(f"chunks of {most} tokens: the model reads no more")
+    different = list(dict.fromkeys(documents))  # copies are not encoded
     cut = chunks_of_each(
-        documents, subject.tokenizer, protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
+        different, subject.tokenizer, protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
     )
-    chunks = [chunk for of_document in cut for chunk in of_document]
-    n_documents: int | None = len(documents)
+    each = [of_document for of_document in cut if of_document]
+    chunks = [chunk for of_document in each for chunk in of_document]
+    n_documents: int | None = len(each)
     if subject.is_untrained:
         # Its tokens are words: fewer for a document than any tokenizer makes of it.
         n_documents = None
@@ -124,6 +132,7 @@ def _chunks(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> W
 
 
 def _fixed(subject: Subject, protocol: Protocol) -> Workload:
+    _require_tokenizer(subject)
     n_tokens, most = protocol.text_tokens or 0, subject.backend.max_length
     if most is not None and most < n_tokens:
         problem = f"reads {most:,} tokens, and {protocol.name} has texts of {n_tokens:,}"
@@ -145,6 +154,8 @@ def _whole(
     # The engine encodes a text once, so copies would count as encoded when they were not.
     once = list(dict.fromkeys(every))
     n_copies = len(every) - len(once)
+    if not once:
+        raise BadInput(Fault("--protocol", f"{protocol.name} has no text to encode"))
     corpus = Corpus(
         kind=kind,
         name=protocol.name,
@@ -158,6 +169,13 @@ def _whole(
     return Workload(protocol, corpus, once, n_documents, remarks)
 
 
+def _require_tokenizer(subject: Subject) -> None:
+    if not subject.is_untrained and not hasattr(subject.tokenizer, "backend_tokenizer"):
+        problem = "has no fast tokenizer to cut texts with"
+        hint = "suite:TASK and queries take texts as they are"
+        raise BadInput(Fault(f"model {subject.name}", problem, hint))
+
+
 def _kind(protocol: Protocol) -> Literal["synthetic", "file", "task"]:
     if protocol.path is not None:
         return "file"
@@ -167,7 +185,10 @@ def _kind(protocol: Protocol) -> Literal["synthetic", "file", "task"]:
 def _documents_of_task(name: str, mirror: Path | None) -> list[str]:
     """The documents of every subset in the first split that is evaluated, in their order."""
     task = find_task(name, mirror=mirror)
-    task.load_data()
+    try:
+        task.load_data()
+    except Exception as error:
+        raise TaskError(f"{name}: its data could not be loaded: {error}") from error
     split = task.metadata.eval_splits[0]
     found: list[str] = []
     for subset in task.hf_subsets:
