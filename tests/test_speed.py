@@ -113,7 +113,7 @@ def test_copies_of_a_text_are_left_out_and_said(subject: Subject, tmp_path: Path
     (tmp_path / "mine.txt").write_text("one two\nthree\none two\n")
     found = workload(subject, find_protocol(f"file:{tmp_path / 'mine.txt'}"))
     assert found.texts == ["one two", "three"]
-    assert "1 copies among the texts are left out" in found.remarks
+    assert "copies of texts left out: 1" in found.remarks
     assert found.corpus.kind == "file"
 
 

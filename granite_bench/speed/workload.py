@@ -117,6 +117,7 @@ def _chunks(subject: Subject, protocol: Protocol, documents: Sequence[str]) -> W
         protocol = protocol.changed(chunk_tokens=most, overlap_tokens=min(overlap, most // 2))
         remarks.append(f"chunks of {most} tokens: the model reads no more")
     different = list(dict.fromkeys(documents))  # copies are not encoded
+    remarks += _copies_left_out(len(documents) - len(different))
     cut = chunks_of_each(
         different, subject.tokenizer, protocol.chunk_tokens or 0, protocol.overlap_tokens or 0
     )
@@ -165,8 +166,11 @@ def _whole(
         n_characters=sum(map(len, documents)),
         n_chunks=len(once),
     )
-    remarks = [f"{n_copies:,} copies among the texts are left out"] if n_copies else []
-    return Workload(protocol, corpus, once, n_documents, remarks)
+    return Workload(protocol, corpus, once, n_documents, _copies_left_out(n_copies))
+
+
+def _copies_left_out(n_copies: int) -> list[str]:
+    return [f"copies of texts left out: {n_copies:,}"] if n_copies else []
 
 
 def _require_tokenizer(subject: Subject) -> None:
