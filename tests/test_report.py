@@ -84,6 +84,18 @@ def test_what_is_missing_stands_under_the_table(table: Table) -> None:
     )
 
 
+def test_models_that_lack_the_same_share_a_note(root: Path) -> None:
+    """Variants of a model often do; a third that lacks something else has its own."""
+    for model, task in (("org/a", "TaskA"), ("org/b", "TaskA"), ("org/c", "TaskB")):
+        write_result(root, model, task, {"test": {"default": 0.5}})
+    notes = [note for note in lay_out(table_of(root, "TaskA", "TaskB")).notes if "missing" in note]
+    assert notes == [
+        "org/a, org/b: 1 of 2 are complete, so they have no average and no rank; "
+        "missing: TaskB test.",
+        "org/c: 1 of 2 are complete, so it has no average and no rank; missing: TaskA test.",
+    ]
+
+
 def test_the_best_and_the_second_of_complete_rows_are_marked(table: Table) -> None:
     """TaskA's 90 is org/hole's, which is incomplete: no bold, and it pushes nobody down."""
     assert placed(table) == {

@@ -156,9 +156,8 @@ def _notes(table: Table) -> list[str]:
     without = [row.model for row in table.rows if not row.revision]
     if without:
         notes.append(f"No results of: {', '.join(without)}.")
+    notes += _incomplete(table)
     for row in table.rows:
-        if row.revision and not row.complete:
-            notes.append(_incomplete(row, partial=table.options.partial))
         refused = [name for cell in row.cells.values() for name in cell.refused]
         if refused:
             notes.append(f"{row.model}: refused as impossible: {_some(refused)}.")
@@ -218,17 +217,25 @@ def _length_notes(table: Table) -> list[str]:
     ]
 
 
-def _incomplete(row: Row, *, partial: bool) -> str:
-    names = sorted({name for cell in row.cells.values() for name in cell.missing})
-    consequence = (
-        f"{PARTIAL} marks what is not over all, and it has no rank"
-        if partial
-        else "it has no average and no rank"
-    )
-    return (
-        f"{row.model}: {row.n_complete} of {row.n_tasks} are complete, so {consequence}; "
-        f"missing: {_some(names)}."
-    )
+def _incomplete(table: Table) -> list[str]:
+    """One note for all models that lack the same: variants of a model often do."""
+    lacking: dict[tuple[int, int, str], list[str]] = {}
+    for row in table.rows:
+        if row.revision and not row.complete:
+            missing = sorted({name for cell in row.cells.values() for name in cell.missing})
+            key = row.n_complete, row.n_tasks, _some(missing)
+            lacking.setdefault(key, []).append(row.model)
+    notes = []
+    for (n_complete, n_tasks, missing_names), models in lacking.items():
+        who = "it has" if len(models) == 1 else "they have"
+        consequence = f"{who} no average and no rank"
+        if table.options.partial:
+            consequence = f"{PARTIAL} marks what is not over all, and {who} no rank"
+        notes.append(
+            f"{', '.join(models)}: {n_complete} of {n_tasks} are complete, so {consequence}; "
+            f"missing: {missing_names}."
+        )
+    return notes
 
 
 def _some(names: Sequence[str]) -> str:
