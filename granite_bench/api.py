@@ -217,6 +217,8 @@ def run(
             are those that mteb's metadata lists.
         precisions: float32, float16, int8, binary: to search with, from the same vectors.
         token_budget: padded tokens per batch; None chooses by device.
+        padding: False reads texts end to end where the model allows it; None does so on a GPU in
+            half precision.
 
     Returns:
         One Outcome per model and task; a failed one has its cause.
