@@ -10,7 +10,9 @@ from typing import Any
 
 from granite_bench.results import Result
 
-_FOR_HOW_LONG = ("warm_up_seconds", "repeats")  # settings that are no part of an identity
+FOR_HOW_LONG = ("warm_up_seconds", "repeats")
+"""Settings of a protocol that change how well a speed is known, not what was measured: they are no
+part of its identity."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +51,7 @@ def protocol_labels(found: Iterable[Conditions]) -> dict[Conditions, str]:
         own = [
             f"{name} {value}"
             for name, value in each.settings
-            if name not in _FOR_HOW_LONG
+            if name not in FOR_HOW_LONG
             and any((name, value) not in other.settings for other in namesakes)
         ]
         labels[each] = f"{each.protocol} ({', '.join(own)})" if own else each.protocol

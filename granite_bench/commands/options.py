@@ -10,6 +10,9 @@ import click
 
 from granite_bench.errors import did_you_mean
 
+DTYPES = ("float32", "bfloat16", "float16")
+"""Types that weights can be loaded as, torch's names."""
+
 
 class Numbers(click.ParamType[Any]):
     """Numbers above 0 separated by commas, or one of a few words."""
@@ -61,6 +64,12 @@ results_option = click.option(
     default=(Path("results"),),
     show_default="results",
     help="A results folder, or a clone of mteb's public results; may be repeated.",
+)
+
+mirror_option = click.option(
+    "--mirror",
+    type=click.Path(path_type=Path),
+    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
 )
 
 padding_option = click.option(

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from granite_bench.commands.options import Names, Numbers, padding_option, vectors_option
+from granite_bench.commands.options import (
+    DTYPES,
+    Names,
+    Numbers,
+    mirror_option,
+    padding_option,
+    vectors_option,
+)
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 from granite_bench.suite import PRECISIONS
@@ -33,11 +40,7 @@ from granite_bench.suite import PRECISIONS
     multiple=True,
     help="A subset as mteb names it, such as en; may be repeated.",
 )
-@click.option(
-    "--mirror",
-    type=click.Path(path_type=Path),
-    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
-)
+@mirror_option
 @click.option(
     "--out",
     "results",
@@ -51,7 +54,7 @@ from granite_bench.suite import PRECISIONS
 @click.option("--device", help="cpu, cuda:0, mps.  [default: the best there is]")
 @click.option(
     "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
+    type=click.Choice(DTYPES),
     help="Load the weights as this type.  [default: as mteb loads them]",
 )
 @click.option(

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from granite_bench.commands.options import Names, Numbers, padding_option
+from granite_bench.commands.options import DTYPES, Names, Numbers, mirror_option, padding_option
 from granite_bench.console import print_rows
 
 if TYPE_CHECKING:
     from granite_bench.speed.session import Session
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -48,11 +46,7 @@ def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) ->
     show_default=True,
     help="A name (--list shows them), suite:TASK or file:PATH.",
 )
-@click.option(
-    "--mirror",
-    type=click.Path(path_type=Path),
-    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
-)
+@mirror_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -59,7 +59,7 @@ class UnpaddedSentenceTransformer:
     """
 
     def __init__(
-        self, model: Any, *, attention: Attention | None = None, compile: bool | None = None
+        self, model: Any, *, attention: Attention | None = None, compile: bool = False
     ) -> None:
         reason = self.supports(model)
         if reason is not None:

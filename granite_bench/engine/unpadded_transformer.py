@@ -52,7 +52,7 @@ class UnpaddedTransformer:
         attention: VARLEN or PER_SEQUENCE; None takes VARLEN wherever it can run.
         compile: run the layers through torch.compile. That fuses what stands between the matrix
             products: norms, activations, and the rotary embedding of ModernBERT, which
-            transformers computes step by step in float32. None: on a GPU. Where compiling fails,
+            transformers computes step by step in float32. Where compiling fails,
             the layers run as they are, and a warning is logged.
 
     Raises:
@@ -60,7 +60,7 @@ class UnpaddedTransformer:
     """
 
     def __init__(
-        self, model: Any, *, attention: Attention | None = None, compile: bool | None = None
+        self, model: Any, *, attention: Attention | None = None, compile: bool = False
     ) -> None:
         reason = self.supports(model)
         if reason is not None:
@@ -78,7 +78,7 @@ class UnpaddedTransformer:
         self.max_length = _max_length(model)
         self._model = _with_attention(model, attention)
         self._compiled: Any = None
-        self._compiles = self.device.type == "cuda" if compile is None else compile
+        self._compiles = compile
 
     @staticmethod
     def supports(model: Any) -> str | None:

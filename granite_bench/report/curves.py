@@ -104,11 +104,7 @@ def lay_out_curves(table: Table, kind: Kind) -> Page:
 def figures(table: Table) -> dict[Kind, list[Figure]]:
     """The figures of the page, a list per kind; kinds without curves are left out."""
     found = curves_of(table)
-    looks: dict[str, int] = {}
-    for each in found:
-        for kind in KINDS:
-            for curve in _curves(each, kind):
-                looks.setdefault(curve.model, len(looks))
+    looks = looks_of(found)
     made = {
         kind: [
             _figure(each, kind, looks, f"{kind}-{number}")
@@ -118,6 +114,12 @@ def figures(table: Table) -> dict[Kind, list[Figure]]:
         for kind in KINDS
     }
     return {kind: each for kind, each in made.items() if each}
+
+
+def looks_of(found: Iterable[SuiteCurves]) -> dict[str, int]:
+    """Model -> the number of its colour and marker, the same in every figure of a page."""
+    models = (curve.model for each in found for kind in KINDS for curve in _curves(each, kind))
+    return {model: number for number, model in enumerate(dict.fromkeys(models))}
 
 
 def _curves(each: SuiteCurves, kind: Kind) -> Sequence[DimensionCurves | LengthCurve]:

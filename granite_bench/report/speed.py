@@ -17,6 +17,7 @@ from granite_bench.report.columns import (
     score_text,
     speed_text,
 )
+from granite_bench.report.curves import looks_of
 from granite_bench.report.figures import dot
 from granite_bench.report.layout import Page
 from granite_bench.report.scatter import Point, draw_points
@@ -175,7 +176,7 @@ def lay_out_speed(table: Table) -> Page:
 
 def speed_figures(table: Table) -> list[SpeedFigure]:
     """The pictures as they stand on the page of the table."""
-    looks = _looks(table)
+    looks = looks_of(curves_of(table))  # models that the curves show keep theirs
     figures = []
     for number, picture in enumerate(pictures_of(table), start=1):
         for each in picture.standings:
@@ -268,16 +269,6 @@ def _notes(pictures: Sequence[Picture]) -> list[str]:
 
 
 # --- the figure -------------------------------------------------------------------------------
-
-
-def _looks(table: Table) -> dict[str, int]:
-    """Models that the page's curves show keep their colours and markers (see report.curves)."""
-    looks: dict[str, int] = {}
-    for each in curves_of(table):
-        for curves in (each.dimensions, each.lengths):
-            for curve in curves:
-                looks.setdefault(curve.model, len(looks))
-    return looks
 
 
 def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str) -> SpeedFigure:

@@ -102,14 +102,19 @@ class Latency:
     n_documents_searched: int
     counters: Counters
 
+    @property
+    def both_seconds(self) -> list[float]:
+        """Of each query, from its text to its ranking."""
+        both = zip(self.encode_seconds, self.search_seconds, strict=True)
+        return [encode + search for encode, search in both]
+
     def encode_ms(self) -> dict[str, float]:
         """p50, p90, p95 and p99, in milliseconds."""
         return percentiles_ms(self.encode_seconds)
 
     def encode_and_search_ms(self) -> dict[str, float]:
         """The same, of both together."""
-        both = zip(self.encode_seconds, self.search_seconds, strict=True)
-        return percentiles_ms([encode + search for encode, search in both])
+        return percentiles_ms(self.both_seconds)
 
 
 def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.speed.corpus import check_documents_path
+from granite_bench.speed_columns import FOR_HOW_LONG
 from granite_bench.suite import SPEED_PROTOCOLS, load_suite, suite_names, suites_folder
 from granite_bench.yaml_file import read_document
 
@@ -53,10 +54,7 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "queries": ("seed",),
     "documents": (*_BATCHES, *_SIZES),
 }
-"""Kind -> the settings that it must, and may have; every kind has those of _FOR_HOW_LONG too."""
-
-_FOR_HOW_LONG = ("warm_up_seconds", "repeats")
-"""They change how well a speed is known, not what was measured: no part of the identity."""
+"""Kind -> the settings that it must, and may have; every kind has those of FOR_HOW_LONG too."""
 
 _Count: TypeAlias = Annotated[StrictInt, Field(gt=0)]
 
@@ -137,7 +135,7 @@ class Protocol(ProtocolEntry):
 
     def settings(self) -> dict[str, Any]:
         """The settings that its kind has, JSON-serialisable; without those that are not set."""
-        names = [*_REQUIRED[self.kind], *_OPTIONAL[self.kind], *_FOR_HOW_LONG]
+        names = [*_REQUIRED[self.kind], *_OPTIONAL[self.kind], *FOR_HOW_LONG]
         if not self.is_synthetic and "seed" in names:
             names.remove("seed")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
@@ -154,7 +152,7 @@ class Protocol(ProtocolEntry):
         """
         if not self.is_synthetic and self.corpus_sha256 is None:
             raise ValueError(f"{self.name}: the identity has the documents in it; read them first")
-        measured = {name: v for name, v in self.settings().items() if name not in _FOR_HOW_LONG}
+        measured = {name: v for name, v in self.settings().items() if name not in FOR_HOW_LONG}
         measured |= {"kind": self.kind, "corpus_sha256": self.corpus_sha256}
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return f"{self.name}/{self.version}:{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
@@ -176,7 +174,7 @@ class Protocol(ProtocolEntry):
         Raises:
             BadInput: settings that this kind does not have. Values are not checked.
         """
-        known = {*_REQUIRED[self.kind], *_OPTIONAL[self.kind], *_FOR_HOW_LONG}
+        known = {*_REQUIRED[self.kind], *_OPTIONAL[self.kind], *FOR_HOW_LONG}
         if known.issuperset(_SIZES) and "n_documents" in settings:
             settings |= dict.fromkeys(_SIZES, settings.pop("n_documents"))
         stray = sorted(settings.keys() - known)

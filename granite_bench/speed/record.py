@@ -17,7 +17,7 @@ from granite_bench.files import write_atomically
 from granite_bench.provenance import code_revision, hardware, package_versions
 from granite_bench.results import results_root
 from granite_bench.speed.counters import warnings
-from granite_bench.speed.measure import Pass
+from granite_bench.speed.measure import Pass, percentiles_ms
 from granite_bench.speed.turns import Measurement
 from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
@@ -149,21 +149,24 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _latency(measured: Measurement) -> dict[str, Any] | None:
-    latency = measured.latency
-    if latency is None:
+    """The queries of all turns together, and of each."""
+    turns = measured.latencies
+    if not turns:
         return None
+    encode = [seconds for turn in turns for seconds in turn.encode_seconds]
+    both = [seconds for turn in turns for seconds in turn.both_seconds]
     return {
-        "n_queries": len(latency.encode_seconds),
-        "encode_ms": latency.encode_ms(),
-        "encode_and_search_ms": latency.encode_and_search_ms(),
-        "n_documents_searched": latency.n_documents_searched,
+        "n_queries": len(encode),
+        "encode_ms": percentiles_ms(encode),
+        "encode_and_search_ms": percentiles_ms(both),
+        "n_documents_searched": turns[0].n_documents_searched,
         "turns": [
             {
                 "encode_ms": each.encode_ms(),
                 "encode_and_search_ms": each.encode_and_search_ms(),
                 "counters": each.counters.as_dict(),
             }
-            for each in measured.latencies
+            for each in turns
         ],
     }
 

@@ -46,18 +46,6 @@ class Measurement:
     comparison: str | None = None
     position: int = 0
 
-    @property
-    def latency(self) -> Latency | None:
-        """The queries of all turns together."""
-        if not self.latencies:
-            return None
-        return Latency(
-            [each for latency in self.latencies for each in latency.encode_seconds],
-            [each for latency in self.latencies for each in latency.search_seconds],
-            self.latencies[0].n_documents_searched,
-            self.latencies[0].counters,
-        )
-
 
 def measure_in_turns(
     subjects: Sequence[tuple[Subject, Workload]], *, repeats: int, say: Say

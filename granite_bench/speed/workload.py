@@ -161,7 +161,7 @@ def _whole(
         kind=kind,
         name=protocol.name,
         seed=protocol.seed if protocol.is_synthetic else None,
-        sha256=corpus_sha256(documents),
+        sha256=protocol.corpus_sha256 or corpus_sha256(documents),
         n_documents=len(documents),
         n_characters=sum(map(len, documents)),
         n_chunks=len(once),
