@@ -1,8 +1,17 @@
-"""Devices as torch names them: is there such a one, and which is the best."""
+"""Where and by what a model is computed: devices as torch names them, and backends."""
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from granite_bench.errors import Fault
+
+BackendName: TypeAlias = Literal["torch", "onnx", "openvino"]
+"""sentence-transformers' words for what computes."""
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Types that weights can be loaded as, torch's names."""
 
 
 def best_device() -> str:

@@ -10,9 +10,6 @@ import click
 
 from granite_bench.errors import did_you_mean
 
-DTYPES = ("float32", "bfloat16", "float16")
-"""Types that weights can be loaded as, torch's names."""
-
 
 class Numbers(click.ParamType[Any]):
     """Numbers above 0 separated by commas, or one of a few words."""

@@ -1,0 +1,75 @@
+"""What a reranker reorders: the best documents of a first stage."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.models.source import ModelSource
+
+_RUNS = "*.trec*"  # also compressed
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """
+    A first stage that somebody else ran: a file in TREC's format for one task, or a folder of
+    such files, named as `granite-bench export-run` names them.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name with the hash of its content: another file is another first stage."""
+        return f"{self.path.name}@{self.sha256[:12]}"
+
+    @property
+    def files(self) -> list[Path]:
+        """The runs: the file itself, or those in the folder."""
+        return [self.path] if self.path.is_file() else sorted(self.path.glob(_RUNS))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the names and contents of the files."""
+        digest = hashlib.sha256()
+        try:
+            for file in self.files:
+                digest.update(f"{file.name}\0".encode() + file.read_bytes())
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+            raise BadInput(Fault(str(self.path), problem)) from error
+        return digest.hexdigest()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path names a run and not a model: a file, or a folder of *.trec files."""
+    return path.is_file() or (path.is_dir() and any(path.glob(_RUNS)))
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """
+    Attributes:
+        first_stage: a model, whose own ranking is made where it is missing; or a run's file.
+        top_k: documents per query that are scored.
+        query_tokens: queries are cut to so many of the reranker's tokens; None leaves them.
+    """
+
+    first_stage: ModelSource | RunFile
+    top_k: int
+    query_tokens: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What makes results differ from those behind another first stage."""
+        settings: dict[str, str | int] = {
+            "first_stage": self.first_stage.name,
+            "top_k": self.top_k,
+        }
+        if self.query_tokens is not None:
+            settings["query_tokens"] = self.query_tokens
+        return settings

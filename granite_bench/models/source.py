@@ -1,0 +1,193 @@
+"""A model that was found, in one variant, and how it is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import try_to_load_from_cache
+from mteb.models import ModelMeta
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.exported import ExportedFile, exports_folder, find_exported, run_exported
+from granite_bench.mirror import content_hash
+from granite_bench.models.loading import AS_PUBLISHED, Loading
+from granite_bench.models.remote_code import asks_for_code, code_arguments, needs_code
+
+if TYPE_CHECKING:
+    from granite_bench.models.reranking import Reranking
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """
+    A model that was found, not loaded yet.
+
+    Attributes:
+        meta: mteb's metadata; name, revision and experiment_kwargs are where results go.
+        folder: where its files lie; None when the hub or its cache has them.
+        loading: how it is loaded and asked.
+        max_length: tokens per text; None is the model's own maximum.
+        dim: dimensions that searches see; None is all of the model's.
+        precision: of the vectors that searches see (see engine.variants).
+        reranking: what it reorders; None where it searches itself.
+    """
+
+    meta: ModelMeta
+    folder: Path | None
+    loading: Loading = AS_PUBLISHED
+    max_length: int | None = None
+    dim: int | None = None
+    precision: str = "float32"
+    reranking: Reranking | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name with what makes this variant differ from the published model."""
+        return self.meta.model_name_with_experiment or ""
+
+    @property
+    def served_name(self) -> str:
+        """What a server calls the model."""
+        return (self.meta.name or "").removeprefix("endpoint/")
+
+    @property
+    def loaded_as(self) -> tuple[Any, ...]:
+        """What two variants share when one loaded model serves both."""
+        return self.meta.name, self.meta.revision, self.folder, self.max_length, self.loading
+
+    @property
+    def changes_vectors(self) -> bool:
+        """Whether searches see other vectors than the model returns."""
+        return self.dim is not None or self.precision != "float32"
+
+    @cached_property
+    def files(self) -> Path | None:
+        """The folder of the model's files on this machine: its own, or the hub cache's."""
+        if self.folder is not None or self.loading.endpoint is not None:
+            return self.folder
+        found = try_to_load_from_cache(
+            self.meta.name or "", "config.json", revision=self.meta.revision
+        )
+        return Path(found).parent if isinstance(found, str) else None
+
+    @property
+    def export_folders(self) -> list[Path]:
+        """Where exported files of the model may lie: with its other files, and in our cache."""
+        own = [self.files] if self.files is not None else []
+        return [*own, exports_folder(self.meta.name or "", self.meta.revision)]
+
+    @cached_property
+    def exported(self) -> ExportedFile | None:
+        """
+        The exported file that computes; None where torch does.
+
+        Raises:
+            BadInput: there is none such, with those that there are.
+        """
+        backend, file = self.loading.backend, self.loading.backend_file
+        if backend == "torch":
+            return None
+        return find_exported(self.meta.name or "", self.export_folders, backend, file)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether loading needs no download; models without weights (BM25, APIs) need none."""
+        served = self.loading.endpoint is not None
+        return served or self.files is not None or not self.meta.n_parameters
+
+    @cached_property
+    def content_sha256(self) -> str | None:
+        """The identity of the model's files (see mirror.content_hash); None without files."""
+        return content_hash(self.files) if self.files is not None else None
+
+    def load(self, device: str | None = None) -> Any:
+        """
+        The model as mteb loads it, on *device* (None lets sentence-transformers choose).
+
+        Raises:
+            BadInput: this kind of model has nothing that an option sets, a package that it needs
+                is not installed, or it needs code of its own that is not allowed.
+        """
+        exported = self.exported
+        if exported is not None and device is None:
+            device = "cpu"  # where exported files run
+        meta = self.meta.model_copy(update={"experiment_kwargs": None})
+        arguments: dict[str, Any] = code_arguments(self.meta, self.loading.trusted)
+        if self.folder is not None:
+            # The folder has one revision, so none is asked for.
+            meta = meta.model_copy(update={"name": str(self.folder), "revision": None})
+        arguments |= self._model_arguments(meta)
+        try:
+            model: Any = meta.load_model(device=device, **arguments)
+        except ImportError as error:
+            raise BadInput(Fault(f"model {self.meta.name}", str(error).splitlines()[0])) from error
+        except (ValueError, OSError) as error:
+            if asks_for_code(error):
+                raise needs_code(self.meta) from error
+            raise
+        self._refuse_settings_without_effect(model)
+        if self.max_length is not None:
+            own = model.model.max_seq_length
+            if self.max_length > own:
+                problem = f"reads {own:,} tokens at most, fewer than --max-length"
+                raise BadInput(Fault(f"model {self.meta.name}", problem, "leave it out for it"))
+            model.model.max_seq_length = self.max_length
+        model.mteb_model_meta = self.described(model)
+        if exported is not None:
+            run_exported(model.model, exported)
+        return model
+
+    def _model_arguments(self, meta: ModelMeta) -> dict[str, Any]:
+        """What mteb's wrappers hand on to sentence-transformers."""
+        arguments: dict[str, Any] = {}
+        of_model: dict[str, Any] = {}
+        if self.loading.dtype is not None:
+            of_model["dtype"] = self.loading.dtype
+        if of_model:
+            arguments["model_kwargs"] = {**meta.loader_kwargs.get("model_kwargs", {}), **of_model}
+        return arguments
+
+    def _refuse_settings_without_effect(self, model: Any) -> None:
+        options = {
+            "--dtype": self.loading.dtype,
+            "--max-length": self.max_length,
+            "--backend": None if self.loading.backend == "torch" else self.loading.backend,
+        }
+        set_in_vain = [option for option, value in options.items() if value is not None]
+        if set_in_vain and not _is_transformer(model):
+            named = " or ".join(set_in_vain)
+            problem = f"has nothing that {named} could set"
+            raise BadInput(Fault(f"model {self.meta.name}", problem, f"leave {named} out for it"))
+
+    def described(self, model: Any) -> ModelMeta:
+        """The metadata, with what that of a folder cannot know before its model is loaded."""
+        if self.meta.n_parameters is not None or not _is_transformer(model):
+            return self.meta
+        if self.meta.is_cross_encoder:
+            read_off = ModelMeta.from_cross_encoder(model.model)
+        elif "sparse" in self.meta.model_type:
+            read_off = ModelMeta.from_sparse_encoder_model(model.model)
+        else:
+            read_off = ModelMeta.from_sentence_transformer_model(model.model)
+        fields = (
+            "n_parameters",
+            "n_embedding_parameters",
+            "embed_dim",
+            "max_tokens",
+            "memory_usage_mb",
+            "similarity_fn_name",
+        )
+        known = {name: getattr(read_off, name) for name in fields}
+        if self.dim is not None:
+            known["embed_dim"] = self.dim
+        return self.meta.model_copy(update=known)
+
+
+def _is_transformer(model: Any) -> bool:
+    """Whether mteb's wrapper holds a sentence-transformers model with a maximum length."""
+    length = getattr(getattr(model, "model", None), "max_seq_length", None)
+    return length is not None and math.isfinite(length)

@@ -1,0 +1,192 @@
+"""A model in the variants that a run asks for: lengths, dimensions, precisions, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mteb.models import ModelMeta
+from mteb.types import OutputDType
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.models.loading import AS_PUBLISHED, Loading
+from granite_bench.models.lookup import look_up, look_up_served
+from granite_bench.models.source import ModelSource
+
+UNTRAINED = "untrained:"
+"""Before the name of a geometry (see speed.geometry_table), which no evaluation takes."""
+
+
+def find_model(
+    name: str,
+    *,
+    mirror: Path | None = None,
+    max_length: int | None = None,
+    dim: int | None = None,
+    precision: str = "float32",
+    loading: Loading = AS_PUBLISHED,
+) -> ModelSource:
+    """
+    Find an embedding model by id or folder, without loading it.
+
+    Args:
+        name: an id or a path, as in the docstring of this package.
+        mirror: where `org/name` models lie on disk.
+        max_length: cut texts to this many tokens; nothing changes where the model's own
+            maximum is as short.
+        dim: search with the first *dim* dimensions; nothing changes where the model has no more.
+        precision: search with vectors of float32, float16, int8 or binary.
+        loading: how it is loaded and asked.
+
+    Raises:
+        BadInput: no such model, with the nearest names; or it has fewer dimensions than *dim*.
+    """
+    meta, folder = _find_embedding_model(name, mirror, loading)
+    return _variant(name, meta, folder, loading, max_length, dim, precision)
+
+
+def _find_embedding_model(
+    name: str, mirror: Path | None, loading: Loading
+) -> tuple[ModelMeta, Path | None]:
+    if name.startswith(UNTRAINED):
+        problem = f"'{name}' has random weights: a speed, and no quality"
+        raise BadInput(Fault("--model", problem, f"granite-bench speed --model {name}"))
+    if loading.endpoint is not None:
+        meta, folder = look_up_served(name, cross_encoder=False), None
+    else:
+        meta, folder = look_up(name, mirror)
+    if meta.is_cross_encoder:
+        problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"
+        hint = f"give it as --reranker {name}, behind a --first-stage"
+        raise BadInput(Fault(f"model {name}", problem, hint))
+    return meta, folder
+
+
+def _variant(
+    name: str,
+    meta: ModelMeta,
+    folder: Path | None,
+    loading: Loading,
+    max_length: int | None,
+    dim: int | None,
+    precision: str,
+) -> ModelSource:
+    """A model that was found, with settings that change nothing left out."""
+    own = _own_max_length(folder) or meta.max_tokens
+    if max_length is not None and own is not None and max_length >= own:
+        max_length = None
+    dims = listed_dims(meta) or _own_dims(folder)
+    if dim is not None and dims and dim > max(dims):
+        problem = f"has {max(dims)} dimensions, fewer than --dims {dim}"
+        raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
+    if dim is not None and dims and dim == max(dims):
+        dim = None
+    # The names under which mteb keeps such variants: embed_dim is what its load_model takes,
+    # output_dtypes what its CompressionWrapper writes.
+    settings = {
+        **loading.settings,
+        "max_length": max_length,
+        "embed_dim": dim,
+        "output_dtypes": None if precision == "float32" else precision,
+    }
+    changed = {key: value for key, value in settings.items() if value is not None}
+    # mteb's own way to keep variants of a model apart: results/<model>/<revision>/experiments.
+    if changed:
+        meta = meta.model_copy(update={"experiment_kwargs": changed, **_vector_facts(settings)})
+    source = ModelSource(meta, folder, loading, max_length, dim, precision)
+    _ = source.exported  # a file that is missing is found out before anything is loaded
+    return source
+
+
+def find_variants(
+    name: str,
+    *,
+    mirror: Path | None = None,
+    loading: Loading = AS_PUBLISHED,
+    max_lengths: Sequence[int] = (),
+    dims: Sequence[int] | Literal["listed"] = (),
+    precisions: Sequence[str] = (),
+) -> list[ModelSource]:
+    """
+    A model in all variants of a sweep, each once.
+
+    Args:
+        name, mirror, loading: as for find_model.
+        max_lengths: tokens per text; none is the model's own maximum alone.
+        dims: dimensions to search with besides the model's own; larger ones than it has are left
+            out. "listed": those that mteb's metadata lists.
+        precisions: of the vectors that searches see, besides float32.
+
+    Returns:
+        For each length, every precision with every dimension. The model as it is comes first: it
+        is what the others are compared with, and one encoding serves them all.
+
+    Raises:
+        BadInput: no such model, or nothing of *dims* applies to it.
+    """
+    # Once for all variants: every byte of a folder is read, or the hub is asked.
+    meta, folder = _find_embedding_model(name, mirror, loading)
+    listed = listed_dims(meta)
+    own = listed or _own_dims(folder)
+    if dims == "listed":
+        if len(listed) < 2:
+            problem = "mteb's metadata lists no smaller dimensions of it"
+            raise BadInput(Fault(f"model {name}", problem, "name them, such as --dims 256,128"))
+        dims = listed
+    wanted = [dim for dim in dims if not own or dim <= max(own)]
+    if dims and not wanted:
+        problem = f"has {max(own)} dimensions, fewer than any of --dims"
+        raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
+    sources = [
+        _variant(name, meta, folder, loading, length, dim, precision)
+        for length in list[int | None](max_lengths) or [None]
+        for precision in ["float32", *precisions]
+        for dim in [None, *wanted]
+    ]
+    return list({source.name: source for source in sources}.values())
+
+
+def listed_dims(meta: ModelMeta) -> list[int]:
+    """The dimensions that mteb's metadata lists for a model, largest first; empty if none."""
+    if meta.embed_dim is None:
+        return []
+    listed = [meta.embed_dim] if isinstance(meta.embed_dim, int) else meta.embed_dim
+    return sorted(listed, reverse=True)
+
+
+def _vector_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings change of a model's metadata, as mteb changes it."""
+    facts: dict[str, Any] = {}
+    if settings["embed_dim"] is not None:
+        facts["embed_dim"] = settings["embed_dim"]
+    if settings["output_dtypes"] is not None:
+        facts["output_dtypes"] = [OutputDType.from_str(settings["output_dtypes"])]
+    return facts
+
+
+def _own_dims(folder: Path | None) -> list[int]:
+    """What a sentence-transformers folder says of itself: its last Dense, else its pooling."""
+    dims = []
+    for file in sorted(folder.glob("*_*/config.json")) if folder is not None else []:
+        try:
+            config = json.loads(file.read_bytes())
+            own = config.get("out_features") or config.get("word_embedding_dimension")
+        except (ValueError, AttributeError, OSError):
+            continue
+        if isinstance(own, int):
+            dims.append(own)
+    return dims[-1:]
+
+
+def _own_max_length(folder: Path | None) -> int | None:
+    """What a sentence-transformers folder says of itself, which mteb's metadata may not."""
+    file = None if folder is None else folder / "sentence_bert_config.json"
+    if file is None or not file.is_file():
+        return None
+    try:
+        length = json.loads(file.read_bytes()).get("max_seq_length")
+    except (ValueError, AttributeError):
+        return None
+    return length if isinstance(length, int) else None
