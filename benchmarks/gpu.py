@@ -15,14 +15,17 @@ texts: chunks of 512 tokens, and lengths from 16 to 2,048 (log-uniform), which p
     ours, compiled        the same, its layers compiled
 
 Ways take turns, once to warm up and then --repeats times; medians are printed as Markdown, with the
-share of the measured peak of a matrix product in the same dtype, and energy where NVML knows it.
-Vectors without padding are compared with those of the padded float32 model, and a real model's
-nDCG@10 in bfloat16 without padding with that in float32 with it. Out of memory leaves a way out.
+share of the measured peak of a matrix product in the same dtype (the best of before and after), and
+energy where NVML knows it. A second table has the parts of a pass of "ours", each alone, and which
+is longest (see gpu_parts.py). Vectors without padding are compared with those of the padded float32
+model, and a real model's nDCG@10 in bfloat16 without padding with that in float32 with it. Out of
+memory leaves a way out.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import os
 import statistics
@@ -34,8 +37,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_parts import PLAIN, measure_parts, print_parts
 
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import SentenceTransformersBackend
 from granite_bench.engine.encoder import Encoder, EncodingCost
 from granite_bench.provenance import hardware
 from granite_bench.speed.chunks import WORD_SPECIAL_TOKENS
@@ -49,8 +53,9 @@ from granite_bench.speed.untrained import UntrainedBackend
 MODELS = "granite-embedding-97m-multilingual-r2,granite-embedding-311m-multilingual-r2"
 BATCH_SIZES = (32, 128, 512)
 TOKEN_BUDGET = 131_072
-PLAIN = Instruction(None, "")
 QUICKSTART = "quickstart/all-MiniLM-L6-v2"
+WHOLE = "ours"
+"""The way whose parts are measured."""
 
 
 def main() -> None:
@@ -65,6 +70,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only.split(","):
             _measure_model(find_geometry(name), Path(folder) / Path(name).name, options)
+            gc.collect()  # models are cycles of modules
+            torch.cuda.empty_cache()
     _compare_scores(options.device)
 
 
@@ -72,24 +79,40 @@ def _measure_model(geometry: Geometry, folder: Path, options: argparse.Namespace
     _save(geometry, folder)
     single = _load(folder, options.device, torch.float32)
     half = _load(folder, options.device, torch.bfloat16)
-    peak = matrix_product_peak(options.device, "bfloat16")
-    print(f"{geometry.name}; peak of the matrix product {peak / 1e12:,.1f} TFLOP/s\n")
     for kind, lengths in _lengths(options.texts).items():
         texts = [
             " ".join(words(f"{kind}:{number}", n - WORD_SPECIAL_TOKENS, list(VOCABULARY)))
             for number, n in enumerate(lengths)
         ]
-        print(f"{kind}, {len(texts):,} texts, {lengths.sum():,} tokens\n")
+        what = f"{len(texts):,} texts, {lengths.sum():,} tokens"
+        print(f"## {geometry.name}, {kind}\n\n{what}\n", flush=True)
         _check_vectors(single, half, texts[:64])
-        ways: dict[str, Callable[[], object]] = {"encode, default": partial(single.encode, texts)}
-        for size in BATCH_SIZES:
-            ways[f"encode, bfloat16, {size}"] = partial(half.encode, texts, batch_size=size)
-        ways["ours, padded"] = _ours(half, texts, padding=True)
-        ways["ours"] = _ours(half, texts, padding=False)
-        ways["ours, compiled"] = _ours(half, texts, padding=False, compile=True)
-        _print_in_turns(ways, lengths, flops(geometry, lengths), peak, options)
-    del single, half
-    torch.cuda.empty_cache()
+        before = matrix_product_peak(options.device, "bfloat16")
+        counted = _take_turns(_ways(single, half, texts), options)
+        peak = max(before, matrix_product_peak(options.device, "bfloat16"))
+        print(f"peak of the matrix product: {peak / 1e12:,.1f} TFLOP/s\n")
+        n_flops = flops(geometry, lengths)
+        seconds = _print_ways(counted, lengths, n_flops, peak)
+        if WHOLE in seconds:
+            parts = measure_parts(
+                half, _backend(half, padding=False), texts, TOKEN_BUDGET, options.repeats
+            )
+            print_parts(
+                parts,
+                whole_seconds=seconds[WHOLE],
+                n_texts=len(texts),
+                bound_seconds=n_flops / peak,
+            )
+
+
+def _ways(single: Any, half: Any, texts: list[str]) -> dict[str, Callable[[], object]]:
+    ways: dict[str, Callable[[], object]] = {"encode, default": partial(single.encode, texts)}
+    for size in BATCH_SIZES:
+        ways[f"encode, bfloat16, {size}"] = partial(half.encode, texts, batch_size=size)
+    ways["ours, padded"] = _ours(half, texts, padding=True)
+    ways[WHOLE] = _ours(half, texts, padding=False)
+    ways["ours, compiled"] = _ours(half, texts, padding=False, compile=True)
+    return ways
 
 
 def _lengths(n_texts: int) -> dict[str, Any]:
@@ -170,13 +193,10 @@ def _check_vectors(single: Any, half: Any, texts: list[str]) -> None:
     print(f"attention: {backend.attention}; least cosine to float32, padded: {least:.6f}\n")
 
 
-def _print_in_turns(
-    ways: dict[str, Callable[[], object]],
-    lengths: Any,
-    n_flops: float,
-    peak: float,
-    options: argparse.Namespace,
-) -> None:
+def _take_turns(
+    ways: dict[str, Callable[[], object]], options: argparse.Namespace
+) -> dict[str, list[Any]]:
+    """Way -> the counters of each turn; none where the memory was too small."""
     found: dict[str, list[Any]] = {name: [] for name in ways}
     for turn in range(options.repeats + 1):
         for name, way in list(ways.items()):
@@ -185,15 +205,23 @@ def _print_in_turns(
                     way()
             except torch.OutOfMemoryError:
                 del ways[name]
+                found[name].clear()
                 torch.cuda.empty_cache()
                 continue
             if turn:
                 found[name].append(sampler.counters())
+    return found
+
+
+def _print_ways(
+    found: dict[str, list[Any]], lengths: Any, n_flops: float, peak: float
+) -> dict[str, float]:
+    """Prints the table of the ways; their median seconds."""
     print("| way | texts/s | tokens/s | share of peak | J per million tokens |")
     print("| :--- | ---: | ---: | ---: | ---: |")
     seconds = {}
     for name, counted in found.items():
-        if name not in ways:
+        if not counted:
             print(f"| {name} | out of memory | | | |")
             continue
         seconds[name] = statistics.median(each.seconds for each in counted)
@@ -206,8 +234,12 @@ def _print_in_turns(
     ours = [value for name, value in seconds.items() if name.startswith("ours")]
     if theirs and ours:
         print(f"\nour best to encode's best: {min(theirs) / min(ours):.2f} times")
-    said = {text for counted in found.values() for each in counted for text in warnings(each)}
-    print("\n".join(["", *sorted(said), ""]), flush=True)
+    said: dict[str, str] = {}  # of each kind the first: every turn words it with its own figures
+    for each in (each for counted in found.values() for each in counted):
+        for text in warnings(each):
+            said.setdefault(text.partition(":")[0], text)
+    print("\n".join(["", *said.values(), ""]), flush=True)
+    return seconds
 
 
 def _compare_scores(device: str) -> None:

@@ -23,7 +23,7 @@ class Conditions:
     Attributes:
         protocol: its name.
         identity: the protocol with its version and a hash of all its settings.
-        device: in a few words (see device_label).
+        device: in a few words, with the threads that computed on a CPU (see device_label).
         dtype: torch's name of what the model computed in.
         settings: of the protocol, by name; *identity* compares for them.
     """
@@ -67,7 +67,9 @@ class Speed:
         device: what the figures were measured on, for the column's head.
         protocol: how (see run_record.SPEED_PROTOCOL).
         docs_per_second: over the documents encoded, or indexed; None where nothing was.
-        query_p50_ms, query_p95_ms: one query's text to its ranking; None where not measured.
+        query_p50_ms, query_p95_ms: one query's text to its ranking, or of a reranker to that of
+            its candidates; None where not measured.
+        pairs_per_second: over the pairs of a query and a document that a reranker scored.
     """
 
     device: str
@@ -75,6 +77,7 @@ class Speed:
     docs_per_second: float | None
     query_p50_ms: float | None
     query_p95_ms: float | None
+    pairs_per_second: float | None = None
 
 
 def speeds_of(results: Iterable[Result]) -> list[Speed]:
@@ -89,8 +92,12 @@ def speeds_of(results: Iterable[Result]) -> list[Speed]:
 
 def _speed(key: tuple[str, str], evaluations: Sequence[Mapping[str, Any]]) -> Speed:
     n_docs, seconds, queries = 0, 0.0, []
+    n_pairs, pair_seconds = 0, 0.0
     for entry in evaluations:
-        if entry["docs"] is None:  # a model that searches by itself: indexing is its encoding
+        if entry.get("pairs"):
+            n_pairs += entry["pairs"]["n_scored"]
+            pair_seconds += entry["pairs"]["score_seconds"]
+        elif entry["docs"] is None:  # a model that searches by itself: indexing is its encoding
             n_docs, seconds = n_docs + entry["n_docs"], seconds + entry["index_seconds"]
         else:
             n_docs += entry["docs"]["n_encoded"]
@@ -104,14 +111,24 @@ def _speed(key: tuple[str, str], evaluations: Sequence[Mapping[str, Any]]) -> Sp
         docs_per_second=n_docs / seconds if n_docs and seconds else None,
         query_p50_ms=percentiles[9] * 1000 if percentiles else None,
         query_p95_ms=percentiles[18] * 1000 if percentiles else None,
+        pairs_per_second=n_pairs / pair_seconds if n_pairs and pair_seconds else None,
     )
 
 
-def device_label(hardware: Mapping[str, Any]) -> str:
-    """What a speed was measured on, in a few words."""
+def device_label(hardware: Mapping[str, Any], threads: int | None = None) -> str:
+    """
+    What a speed was measured on, in a few words.
+
+    Args:
+        threads: that torch computed with on the CPU; said where they are not one per core. On a
+            GPU they compute nothing.
+    """
     if hardware.get("device_name"):
         return str(hardware["device_name"])
-    return f"{hardware['cpu']}, {hardware['cores']} cores"
+    label = f"{hardware['cpu']}, {hardware['cores']} cores"
+    if threads in (None, hardware["cores"]):
+        return label
+    return f"{label}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 _NOISE = re.compile(

@@ -23,8 +23,11 @@ from pydantic_core import PydanticCustomError
 from granite_bench.errors import BadInput, Fault
 from granite_bench.results import results_root
 from granite_bench.speed_columns import Conditions, device_label
+from granite_bench.speed_comparison import Turns
 
-SPEED_FORMAT = 1
+SPEED_FORMAT = 2
+"""Format 1 had no ratios of what took turns, and texts went without the model's prompt."""
+
 SPEED = "speed"
 """The folder of the records, beside the folders of models."""
 
@@ -82,6 +85,7 @@ class SpeedRecord:
         throughput: unit ("docs/s", "chunks/s", "texts/s") -> figure, tokenisation included;
             empty for latencies. The documents of a task are not cut into chunks.
         latency: of single queries; None for other protocols.
+        turns: with what it was compared; None for a measurement alone.
         warnings: what a reader must know; some of it spoils the figure.
         content: all that the file says.
     """
@@ -98,6 +102,7 @@ class SpeedRecord:
     n_passes: int
     throughput: Mapping[str, Spread]
     latency: Latency | None
+    turns: Turns | None
     warnings: Sequence[str]
     content: Mapping[str, Any]
 
@@ -161,17 +166,22 @@ def read_speed_records(folder: Path) -> list[SpeedRecord]:
 
 def latest(records: Iterable[SpeedRecord]) -> list[SpeedRecord]:
     """
-    One record per model and conditions: the last that nothing spoilt, else the last. Of the
-    documents of a task, there is one per maximum length.
+    One record per model and conditions: the last that nothing spoilt, else the last; of those that
+    took turns, the first named. Of the documents of a task, there is one per maximum length.
 
     Local folders of one name and different content are different models, as in a table.
     """
     chosen: dict[tuple[Any, ...], SpeedRecord] = {}
-    for record in sorted(records, key=lambda r: (not r.spoilt, r.date, str(r.path))):
+    for record in sorted(records, key=_merit):
         checkpoint = record.revision if record.model.startswith("local/") else None
         length = record.settings.get("max_length") if record.corpus == TASK else None
         chosen[record.conditions, record.model, record.untrained, checkpoint, length] = record
     return sorted(chosen.values(), key=lambda r: (r.conditions, r.model, r.date, str(r.path)))
+
+
+def _merit(record: SpeedRecord) -> tuple[bool, datetime, int, str]:
+    position = 0 if record.turns is None else record.turns.position
+    return not record.spoilt, record.date, -position, str(record.path)
 
 
 # --- a file -----------------------------------------------------------------------------------
@@ -207,6 +217,7 @@ class _Model(_Part):
 class _Settings(_Part):
     dtype: _Name
     max_length: int | None
+    threads: int | None = None
 
 
 class _Hardware(_Part):
@@ -254,6 +265,7 @@ class _Record(_Part):
     passes: list[dict[str, Any]]
     summary: _Summary | None
     latency: _Latency | None
+    comparison: Turns | None
     warnings: list[str]
 
     @model_validator(mode="after")
@@ -304,7 +316,7 @@ def _record(path: Path, parts: _Record, content: Mapping[str, Any]) -> SpeedReco
         conditions=Conditions(
             parts.protocol.name,
             parts.protocol.identity,
-            device_label(content["hardware"]),
+            device_label(content["hardware"], parts.settings.threads),
             parts.settings.dtype,
             tuple((name, str(value)) for name, value in sorted(parts.protocol.settings.items())),
         ),
@@ -317,6 +329,7 @@ def _record(path: Path, parts: _Record, content: Mapping[str, Any]) -> SpeedReco
         n_passes=len(parts.passes),
         throughput=_throughput(parts),
         latency=_latency(parts.latency),
+        turns=parts.comparison,
         warnings=tuple(parts.warnings),
         content=content,
     )

@@ -28,6 +28,30 @@ def spread(median: float) -> dict[str, float]:
     return {"median": median, "least": 0.98 * median, "most": 1.02 * median}
 
 
+def turns_content(position: int, label: str, **others: tuple[float, float, float]) -> Any:
+    """
+    What a record says of the turns that it was measured in: three of them, in texts per second.
+
+    Args:
+        others: label, with _ for /, -> ratio, and the ends of its interval.
+    """
+    ratios = [
+        {
+            "position": place + (place >= position),
+            "label": other.replace("_", "/"),
+            "model": other.replace("_", "/"),
+            "revision": "rev-1",
+            "settings": {"dtype": "float32"},
+            "unit": "texts",
+            "ratio": {
+                "value": value, "low": low, "high": high, "confidence": 0.95, "n_pairs": 3,
+            },
+        }
+        for place, (other, (value, low, high)) in enumerate(others.items())
+    ]  # fmt: skip
+    return {"id": "0123456789ab", "position": position, "label": label, "ratios": ratios}
+
+
 def speed_content(
     model: str,
     *,
@@ -43,6 +67,8 @@ def speed_content(
     revision: str | None = "rev-1",
     untrained: bool = False,
     max_length: int | None = 512,
+    threads: int = 4,
+    comparison: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
     date: str = "2026-11-21T08:00:00+00:00",
 ) -> dict[str, Any]:
@@ -51,7 +77,8 @@ def speed_content(
 
     Args:
         chunks, docs: medians, per second; chunks of None writes no summary.
-        identity: of the protocol; version 1 of its name when None.
+        identity: of the protocol; version 2 of its name when None.
+        comparison: see turns_content; None for a model alone.
     """
     summary = None
     if chunks is not None:
@@ -63,12 +90,12 @@ def speed_content(
         }
     one_pass = {"seconds": 0.3, "n_documents": 30, "n_chunks": n_chunks, "n_tokens": 400 * n_chunks}
     return {
-        "format": 1,
+        "format": 2,
         "date": date,
         "protocol": {
             "name": protocol,
-            "version": 1,
-            "identity": identity or f"{protocol}/1:ab12cd34ef56",
+            "version": 2,
+            "identity": identity or f"{protocol}/2:ab12cd34ef56",
             "settings": {},
         },
         "corpus": {"kind": corpus, "name": corpus, "n_documents": 30, "n_chunks": n_chunks},
@@ -86,14 +113,15 @@ def speed_content(
             "attention": "sdpa",
             "batches": "up to 128 texts",
             "max_length": max_length,
-            "threads": 4,
+            "prompt": "",
+            "threads": threads,
         },
         "hardware": dict(hardware),
         "packages": {},
         "passes": [] if summary is None else [one_pass] * 3,
         "summary": summary,
         "latency": None if latency is None else dict(latency),
-        "comparison": None,
+        "comparison": None if comparison is None else dict(comparison),
         "warnings": list(warnings),
     }
 

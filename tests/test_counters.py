@@ -426,7 +426,7 @@ def gpu_figures(counters: Counters) -> dict[str, Any]:
     """All that NVML answers."""
     of_process = {
         "seconds", "n_samples", "cpu_seconds", "cpu_share", "resident_bytes_peak",
-        "resident_source", "other_cpu_cores", "nvml_error", "allocator_bytes_peak",
+        "resident_source", "other_cpu_cores", "machine_cores", "nvml_error", "allocator_bytes_peak",
     }  # fmt: skip
     return {key: value for key, value in counters.as_dict().items() if key not in of_process}
 
@@ -626,8 +626,9 @@ def stat(folder: Path, *, user: int, idle: int, steal: int) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc of the test's own; the process has used no CPU time yet."""
+    """A /proc of the test's own, of four cores; the process has used no CPU time yet."""
     monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     usual = os.sysconf
     monkeypatch.setattr(os, "sysconf", lambda name: 100 if name == "SC_CLK_TCK" else usual(name))
     monkeypatch.setattr("time.process_time", lambda: 0.0)
@@ -660,6 +661,15 @@ def test_more_than_a_fifth_of_a_core_is_shared(machine: Path, ticks: int, n_warn
     later = functools.partial(stat, machine, user=1000 + ticks, idle=5000, steal=0)
     counters = watched((4.0, later), device="cpu")
     assert counters.other_cpu_cores == pytest.approx(ticks / 400)
+    assert len(warnings(counters)) == n_warnings
+
+
+@pytest.mark.parametrize(("other_cores", "n_warnings"), [(1.2, 0), (1.3, 1)])
+def test_on_64_cores_two_percent_of_them_are_shared(other_cores: float, n_warnings: int) -> None:
+    """1.28 cores: a server's own services are no other measurement."""
+    counters = Counters(
+        seconds=9.0, n_samples=2, cpu_seconds=9.0, other_cpu_cores=other_cores, machine_cores=64
+    )
     assert len(warnings(counters)) == n_warnings
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from geometries import SMALL, smaller
 
 from granite_bench.errors import BadInput
 from granite_bench.speed.geometry import (
@@ -27,34 +28,8 @@ from granite_bench.speed.geometry_table import (
     is_untrained,
 )
 
-BERT = Geometry(
-    "tiny",
-    "bert",
-    hidden_size=4,
-    n_layers=1,
-    n_heads=2,
-    intermediate_size=8,
-    vocab_size=50,
-    n_positions=32,
-    max_length=32,
-    n_token_types=2,
-)
-MODERNBERT = replace(
-    BERT,
-    architecture="modernbert",
-    n_layers=3,
-    n_token_types=0,
-    global_every=2,
-    local_window=2,
-    global_theta=80_000.0,
-    local_theta=10_000.0,
-)
-TINY = {
-    "bert": BERT,
-    "roberta": replace(BERT, architecture="roberta", max_length=30, n_token_types=1),
-    "xlm-roberta": replace(BERT, architecture="xlm-roberta", max_length=30, n_token_types=1),
-    "modernbert": MODERNBERT,
-}
+TINY = {name: smaller(geometry) for name, geometry in SMALL.items()}
+BERT, MODERNBERT = TINY["bert"], TINY["modernbert"]
 
 # mteb's number for these is a model card's, rounded to millions (bge-small: to 0.1 million).
 # Behind it another model of mteb's whose exact count is the same shape's.

@@ -1,20 +1,24 @@
-"""Measuring speed: workloads, passes, turns, records and the command, on a tiny untrained model."""
+"""Measuring speed: passes, turns, records and the command, on a tiny untrained model."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from speed_subjects import CPU, few_chunks, tiny_model, workload
 
 from granite_bench.__main__ import main
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.tokens import Tokens
-from granite_bench.errors import BadInput
+from granite_bench.errors import StorageError
+from granite_bench.speed import measure
+from granite_bench.speed import session as session_module
 from granite_bench.speed.counters import Counters
 from granite_bench.speed.measure import (
     Latency,
@@ -24,46 +28,37 @@ from granite_bench.speed.measure import (
     matrix_product_peak,
     percentiles_ms,
     run_pass,
+    warm_up,
 )
-from granite_bench.speed.protocol import Protocol, find_protocol
+from granite_bench.speed.protocol import find_protocol
 from granite_bench.speed.record import describe, save
 from granite_bench.speed.session import Session, measure_speed
-from granite_bench.speed.subject import Settings, Subject, load_subject
+from granite_bench.speed.settings import vary
+from granite_bench.speed.subject import Subject, load_subject
 from granite_bench.speed.turns import Measurement, compare
-from granite_bench.speed.workload import documents_of, workload_for
 from granite_bench.speed_records import read_speed_records
 
-CPU = Settings("cpu")
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One matrix product is the peak, and a model is warm at once: what these take is not asked."""
+    monkeypatch.setattr(measure, "_PEAK_SECONDS", 1e-9)
+    monkeypatch.setattr(measure, "LEAST_WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "is_steady", lambda seconds: True)
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> str:
-    """untrained:FOLDER with a BERT of two layers of 32, which reads 128 tokens."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    config = {
-        "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 500,
-        "max_position_embeddings": 128, "architectures": ["BertModel"],
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
-    return f"untrained:{folder}"
+    """An untrained model of two layers."""
+    return tiny_model(tmp_path)
 
 
 @pytest.fixture
 def subject(tiny: str) -> Subject:
     """It, loaded."""
     return load_subject(tiny, CPU, label="tiny")
-
-
-def chunks(n_documents: int = 3) -> Protocol:
-    """chunks-512 over few documents."""
-    return find_protocol("chunks-512").changed(n_documents=n_documents, warm_up_seconds=0)
-
-
-def workload(subject: Subject, protocol: Protocol) -> Any:
-    """The workload of a protocol for a model on the CPU."""
-    return workload_for(subject, protocol, documents_of(protocol, "cpu"))
 
 
 def test_percentiles_stand_between_neighbours() -> None:
@@ -88,56 +83,13 @@ def test_steady_is_three_passes_within_five_percent(seconds: list[float], *, ste
     assert is_steady(seconds) is steady
 
 
-def test_chunks_are_no_longer_than_the_model_reads_and_are_another_protocol(
-    subject: Subject,
+def test_warming_up_ends_though_the_speed_is_not_steady(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 128 tokens with half of them in the next one; the remark says so."""
-    found = workload(subject, chunks())
-    assert (found.protocol.chunk_tokens, found.protocol.overlap_tokens) == (128, 64)
-    assert found.protocol.identity != chunks().identity
-    tokens = subject.backend.tokenize(found.texts, Instruction(None, ""))
-    assert tokens.counts.max() == 128
-    assert "chunks of 128 tokens: the model reads no more" in found.remarks
-
-
-def test_documents_of_an_untrained_model_are_not_counted(subject: Subject) -> None:
-    """Its tokens are words, so a document is less work than for any real model."""
-    found = workload(subject, chunks())
-    assert found.n_documents is None
-    assert found.corpus.n_documents == 3
-    assert found.corpus.n_chunks == len(found.texts)
-
-
-def test_copies_of_a_text_are_left_out_and_said(subject: Subject, tmp_path: Path) -> None:
-    """The engine encodes a text once; counting it twice would be a speed nobody has."""
-    (tmp_path / "mine.txt").write_text("one two\nthree\none two\n")
-    found = workload(subject, find_protocol(f"file:{tmp_path / 'mine.txt'}"))
-    assert found.texts == ["one two", "three"]
-    assert "copies of texts left out: 1" in found.remarks
-    assert found.corpus.kind == "file"
-
-
-def test_documents_of_a_task_are_encoded_as_they_are(subject: Subject) -> None:
-    """The built-in code task, cut by nothing."""
-    protocol = find_protocol("suite:PythonStdlibRetrieval")
-    found = workload(subject, protocol)
-    assert found.corpus.kind == "task"
-    assert found.n_documents == found.corpus.n_documents > 1_000
-    assert found.protocol.identity.startswith("suite:PythonStdlibRetrieval/1:")
-
-
-def test_texts_that_the_model_would_truncate_are_refused(subject: Subject) -> None:
-    """A truncated text is less work than its length says."""
-    with pytest.raises(BadInput, match=r"reads 128 tokens, and fixed-512 has texts of 512"):
-        workload(subject, find_protocol("fixed-512"))
-
-
-def test_given_batches_replace_the_protocols_and_change_its_identity(tiny: str) -> None:
-    """Batches of 7 are not batches of 128."""
-    other = load_subject(tiny, replace(CPU, batch_size=7), label="tiny")
-    found = workload(other, find_protocol("fixed-128").changed(n_documents=4))
-    assert found.protocol.batch_size == 7
-    assert found.protocol.identity != find_protocol("fixed-128").identity
+    """After the protocol's time; the record says so."""
+    monkeypatch.setattr(measure, "is_steady", lambda seconds: False)
+    found = warm_up(subject, workload(subject, few_chunks(1)))
+    assert (found.n_passes, found.is_steady) == (1, False)
 
 
 def test_a_pass_counts_tokens_with_and_without_padding(subject: Subject) -> None:
@@ -194,14 +146,9 @@ def test_the_peak_is_that_of_a_matrix_product() -> None:
 def test_models_take_turns(tiny: str, tmp_path: Path) -> None:
     """A B A B A B, after both were warmed up; the record says which comparison it was."""
     said: list[str] = []
+    settings = vary("cpu", batch_sizes=(1, 4))
     session = measure_speed(
-        [tiny],
-        chunks(1),
-        device="cpu",
-        out=tmp_path,
-        batch_sizes=(1, 4),
-        repeats=3,
-        say=said.append,
+        [tiny], few_chunks(1), settings, out=tmp_path, repeats=3, say=said.append
     )
     ones = [f"untrained:{tiny.removeprefix('untrained:')} (batch size {n})" for n in (1, 4)]
     assert [line for line in said if line.startswith("warming")] == [
@@ -210,29 +157,67 @@ def test_models_take_turns(tiny: str, tmp_path: Path) -> None:
     assert [record["protocol"]["settings"]["repeats"] for record in session.records] == [3, 3]
     labels = [line.partition(": ")[2] for line in said if line.startswith("turn")]
     assert [label.startswith(ones[turn % 2]) for turn, label in enumerate(labels)] == [True] * 6
-    comparisons = [record["comparison"] for record in session.records]
-    assert comparisons[0]["id"] == comparisons[1]["id"]
-    assert [each["position"] for each in comparisons] == [0, 1]
-    (comparison,) = compare(session.measurements)
-    assert comparison.unit == "texts"  # the same ones for both
-    assert comparison.ratio.n_pairs == 3
+    assert sum(line.startswith("loading") for line in said) == 1  # one model serves both
     assert session.records[0]["summary"]["resident_bytes_peak"] is None  # of both together
+
+
+def test_a_record_has_the_ratio_to_each_that_it_took_turns_with(tiny: str, tmp_path: Path) -> None:
+    """In the unit that both did alike, with its interval; seen from the other it is turned over."""
+    settings = vary("cpu", dtypes=("float32", "bfloat16"), max_lengths=(128,))
+    session = measure_speed([tiny], few_chunks(1), settings, out=tmp_path, repeats=3)
+    first, second = (record["comparison"] for record in session.records)
+    assert first["id"] == second["id"]
+    assert (first["position"], second["position"]) == (0, 1)
+    assert (first["label"], second["label"]) == (
+        f"{tiny} (dtype float32)",
+        f"{tiny} (dtype bfloat16)",
+    )
+    (ratio,), (turned,) = first["ratios"], second["ratios"]
+    assert (ratio["label"], ratio["position"]) == (second["label"], 1)
+    assert ratio["settings"] == session.records[1]["settings"]
+    assert ratio["unit"] == "texts"  # the same ones for both
+    assert ratio["ratio"]["n_pairs"] == 3
+    assert ratio["ratio"]["confidence"] == 0.95
+    assert ratio["ratio"]["low"] <= ratio["ratio"]["value"] <= ratio["ratio"]["high"]
+    assert turned["ratio"]["value"] == pytest.approx(1 / ratio["ratio"]["value"])
+    read = {record.path: record.turns for record in read_speed_records(tmp_path)}
+    assert [read[path].model_dump() for path in session.paths] == [first, second]
+
+
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_measured(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file stands where the results folder should be."""
+
+    def never(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(session_module, "measure_in_turns", never)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        measure_speed([tiny], few_chunks(1), vary("cpu"), out=tmp_path / "file")
+
+
+def test_looking_whether_records_can_be_written_leaves_no_file(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for them is made."""
+    monkeypatch.setattr(session_module, "measure_in_turns", lambda *prepared, **options: [])
+    measure_speed([tiny], few_chunks(1), vary("cpu"), out=tmp_path / "out")
+    assert list((tmp_path / "out/results/speed").iterdir()) == []
 
 
 def measured(subject: Subject, seconds: Sequence[float], **counters: Any) -> Measurement:
     """A measurement with passes of these times: 100 texts of 10 documents, 1,000 tokens."""
     counted = Counters(seconds=1.0, n_samples=2, cpu_seconds=1.0, **counters)
     passes = [Pass(each, each / 2, 100, 10, 1000, 1100, 4e9, 0, counted) for each in seconds]
-    found = workload(subject, chunks(1))
+    found = workload(subject, few_chunks(1))
     return Measurement(subject, found, WarmUp(3, is_steady=True), passes, peak_flops=8e9)
 
 
 def test_a_record_has_medians_and_the_share_of_the_peak(subject: Subject, tmp_path: Path) -> None:
     """Passes of 1, 2 and 4 s: 100 texts in the median 2 s, 4 GFLOP in 2 s of 8 GFLOP/s."""
-    from datetime import UTC, datetime
-
-    date = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    record = describe(measured(subject, [1, 4, 2], energy_joules=50.0), date=date)
+    record = describe(measured(subject, [1, 4, 2], energy_joules=50.0), date=NOW)
     summary = record["summary"]
     assert summary["chunks_per_second"] == {"median": 50, "least": 25, "most": 100}
     assert summary["documents_per_second"]["median"] == 5
@@ -249,26 +234,20 @@ def test_a_record_has_medians_and_the_share_of_the_peak(subject: Subject, tmp_pa
 
 def test_energy_that_was_not_measured_in_every_pass_is_left_out(subject: Subject) -> None:
     """Half of the passes are not the measurement."""
-    from datetime import UTC, datetime
-
     found = measured(subject, [1, 1], energy_joules=50.0)
     counters = replace(found.passes[0].counters, energy_joules=None)
     found.passes[0] = replace(found.passes[0], counters=counters)
-    summary = describe(found, date=datetime.now(UTC))["summary"]
+    summary = describe(found, date=NOW)["summary"]
     assert summary["joules_per_1000_documents"] is None
 
 
 def test_what_was_written_is_read_again(tiny: str, tmp_path: Path) -> None:
     """The reading side takes the records of both kinds of protocol."""
     out = tmp_path / "results"
-    common: dict[str, Any] = {"device": "cpu", "out": out, "repeats": 3}
+    queries = find_protocol("queries").changed(n_queries=60, n_documents_searched=50)
     sessions: list[Session] = [
-        measure_speed([tiny], chunks(1), **common),
-        measure_speed(
-            [tiny],
-            find_protocol("queries").changed(n_queries=60, n_documents_searched=50),
-            **common,
-        ),
+        measure_speed([tiny], protocol, vary("cpu"), out=out, repeats=3)
+        for protocol in (few_chunks(1), queries)
     ]
     found = {record.path: record for record in read_speed_records(out)}
     assert set(found) == {path for session in sessions for path in session.paths}
@@ -279,26 +258,16 @@ def test_texts_that_differ_are_compared_by_their_tokens(subject: Subject) -> Non
     """1,000 tokens in 1 s and in 4 s, though both had 100 texts: 4 times as fast."""
     one, other = measured(subject, [1, 1]), measured(subject, [4, 4])
     other.workload = replace(other.workload, texts=["something else"])
-    (found,) = compare([one, other])
-    assert found.unit == "tokens"
-    assert found.ratio.value == pytest.approx(4)
-
-
-def test_documents_are_counted_where_they_have_text_and_once(minilm: Any, tmp_path: Path) -> None:
-    """Of three lines that are two texts, a real model encodes two documents."""
-    (tmp_path / "mine.jsonl").write_text('{"text": "a b"}\n{"text": "c"}\n{"text": "a b"}\n')
-    subject = load_subject("quickstart/all-MiniLM-L6-v2", CPU, label="MiniLM")
-    found = workload(subject, find_protocol(f"file:{tmp_path / 'mine.jsonl'}"))
-    assert (found.n_documents, found.texts) == (2, ["a b", "c"])
+    ratio, unit = compare(one, other)
+    assert unit == "tokens"
+    assert ratio.value == pytest.approx(4)
 
 
 def test_one_turn_and_cut_batches_are_said(subject: Subject) -> None:
     """A single pass has no spread; batches that did not fit are not the protocol's."""
-    from datetime import UTC, datetime
-
     found = measured(subject, [1])
     found.passes[0] = replace(found.passes[0], budget_cuts=1)
-    said = describe(found, date=datetime.now(UTC))["warnings"]
+    said = describe(found, date=NOW)["warnings"]
     assert any(text.startswith("one turn") for text in said)
     assert any(text.startswith("noisy: the memory was too small") for text in said)
 
@@ -306,7 +275,7 @@ def test_one_turn_and_cut_batches_are_said(subject: Subject) -> None:
 def test_queries_are_encoded_and_searched_one_at_a_time(tiny: str, tmp_path: Path) -> None:
     """Sixty queries in three turns; both together take longer than encoding alone."""
     protocol = find_protocol("queries").changed(n_queries=60, n_documents_searched=50)
-    session = measure_speed([tiny], protocol, device="cpu", out=tmp_path, repeats=3)
+    session = measure_speed([tiny], protocol, vary("cpu"), out=tmp_path, repeats=3)
     latency = session.records[0]["latency"]
     assert latency["n_queries"] == 60
     assert latency["n_documents_searched"] == 50
@@ -325,13 +294,17 @@ def test_latencies_add_up_query_by_query() -> None:
 def test_the_command_prints_speeds_ratio_and_record(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two settings of one model: a row each, the ratio with its interval, and where it lies."""
-    arguments = ["speed", "--model", tiny, "--documents", "1", "--token-budget", "256,1024"]
+    """Settings of one model: a row each, the ratio with its interval, and where it lies."""
+    arguments = ["speed", "--model", tiny, "--protocol", "fixed-128", "--documents", "2"]
+    arguments += ["--batch-size", "1", "--batch-size", "2,1", "--padding", "--no-padding"]
     assert main([*arguments, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "texts/s" in printed
-    assert "95% interval" in printed
-    assert printed.count("record: ") == 2
+    assert f"{tiny} (padding, batch size 1) is " in printed
+    assert (
+        f"times as fast as {tiny} (no padding, batch size 2) (texts per second; 95% int" in printed
+    )
+    assert printed.count("record: ") == 4
 
 
 def test_the_protocols_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -367,6 +340,8 @@ def test_random_weights_are_not_evaluated(tiny: str, capsys: pytest.CaptureFixtu
     ("arguments", "said"),
     [
         (["--compile"], "--no-padding"),
+        (["--compile", "--no-compile", "--padding"], "--no-padding"),
+        (["--max-length", "2"], "leave no room for a word"),
         (["--protocol", "queries", "--batch-size", "8"], "one at a time"),
         (["--protocol", "queries", "--repeats", "501"], "too many"),
         (["--max-length", "4"], "too few for chunks"),

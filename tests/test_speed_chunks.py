@@ -6,6 +6,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
@@ -17,9 +18,10 @@ from granite_bench.speed.chunks import (
     chunks_of,
     chunks_of_each,
     fixed_length_texts,
+    tokens_around,
     word_chunks_of,
 )
-from granite_bench.speed.corpus import synthetic_documents
+from granite_bench.speed.corpus import SyntheticDocuments
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_a_text_without_tokens_has_no_chunks(bert: Any) -> None:
 
 def test_chunks_of_512_tokens_overlap_by_100_and_cover_the_document(bert: Any) -> None:
     """Of the text 510 tokens; so a document of n has 1 + ceil((n - 510) / 410) chunks."""
-    document = max(synthetic_documents(40), key=len)
+    document = max(SyntheticDocuments(40), key=len)
     n_tokens = _counts([document], bert)[0] - 2
     chunks = chunks_of(document, bert)
     assert len(chunks) == 1 - (-(n_tokens - 510) // 410)
@@ -137,7 +139,7 @@ def test_chunks_of_512_tokens_overlap_by_100_and_cover_the_document(bert: Any) -
 
 def test_a_chunk_tokenised_by_itself_has_at_most_a_few_tokens_more(bert: Any) -> None:
     """Only where a border lies inside a word; seen: one more, in one of 400 chunks."""
-    chunks = [chunk for each in chunks_of_each(synthetic_documents(60), bert) for chunk in each]
+    chunks = [chunk for each in chunks_of_each(SyntheticDocuments(60), bert) for chunk in each]
     counts = _counts(chunks, bert)
     assert len(chunks) > 200
     assert max(counts) <= 514
@@ -150,7 +152,7 @@ def test_documents_are_cut_alike_one_by_one_and_together(
 ) -> None:
     """In blocks of a few documents, in their order, empty ones included."""
     monkeypatch.setattr(chunks_module, "_BLOCK_CHARACTERS", 10_000)
-    documents = [*synthetic_documents(12), "", "the end"]
+    documents = [*SyntheticDocuments(12), "", "the end"]
     together = list(chunks_of_each(iter(documents), bert, 64, 10))
     assert together == [chunks_of(document, bert, 64, 10) for document in documents]
 
@@ -168,7 +170,7 @@ def test_without_a_tokenizer_words_are_tokens() -> None:
     """Five tokens are three words and two special ones; whitespace of any kind parts words."""
     text = " a b\n\nc d\te\u00a0f g "
     assert word_chunks_of(text, n_tokens=5, overlap=1) == ["a b\n\nc", "c d\te", "e\u00a0f g"]
-    assert word_chunks_of(text, n_tokens=5, overlap=1, n_special=0) == [
+    assert word_chunks_of(text, n_tokens=5, overlap=1, n_around=0) == [
         "a b\n\nc d\te",
         "e\u00a0f g",
     ]
@@ -181,6 +183,26 @@ def test_texts_of_fixed_length_have_exactly_that_many_tokens(bert: Any, n_tokens
     texts = fixed_length_texts(5, n_tokens, bert)
     assert _counts(texts, bert) == [n_tokens] * 5
     assert [len(text.split()) for text in texts] == [n_tokens - 2] * 5
+
+
+def test_a_prompt_counts_among_the_tokens(bert: Any) -> None:
+    """
+    "passage: " is "passage" and ":" to BERT: with two special tokens, four stand around a text.
+
+    Of two that stand around words, the prompt has its last word together with the text's first.
+    """
+    assert tokens_around(bert) == 2
+    assert tokens_around(bert, "passage: ") == 4
+    assert (tokens_around(None, "a b "), tokens_around(None, "a b")) == (4, 3)
+    texts = fixed_length_texts(3, 64, bert, prompt="passage: ")
+    assert _counts([f"passage: {text}" for text in texts], bert) == [64] * 3
+    document = max(SyntheticDocuments(12), key=len)
+    plain, prompted = (
+        chunks_of(document, bert, 64, 0),
+        chunks_of(document, bert, 64, 0, prompt="passage: "),
+    )
+    assert len(prompted) > len(plain)
+    assert np.median(_counts([f"passage: {chunk}" for chunk in prompted], bert)) == 64
 
 
 def test_texts_of_fixed_length_are_different_and_the_same_each_time(bert: Any) -> None:

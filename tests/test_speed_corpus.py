@@ -15,11 +15,11 @@ import pytest
 from granite_bench.errors import BadInput
 from granite_bench.speed.corpus import (
     MOST_FAULTS_SHOWN,
+    SyntheticDocuments,
     corpus_sha256,
     document_lengths,
     query_texts,
     read_documents,
-    synthetic_documents,
 )
 from granite_bench.speed.prose import VOCABULARY, draws, prose, word_table
 
@@ -29,7 +29,7 @@ PINNED_QUERIES = "7a1117185d40d8470d3c2033e3a543e374195ee2a24a76a36b21ea64ee44e7
 
 def test_a_full_corpus_has_the_published_lengths() -> None:
     """23,000 documents of 10 to 475,001 characters, mean 6,393 (Granite Embedding R2 paper)."""
-    lengths = synthetic_documents(23_000).lengths
+    lengths = SyntheticDocuments(23_000).lengths
     assert (len(lengths), min(lengths), max(lengths)) == (23_000, 10, 475_001)
     assert statistics.fmean(lengths) == pytest.approx(6393, rel=0.0001)
     assert statistics.median(lengths) == pytest.approx(2956, abs=1)
@@ -51,7 +51,7 @@ def test_a_larger_corpus_stays_within_the_published_lengths() -> None:
 
 def test_every_document_has_its_length_stripped_or_not() -> None:
     """The document template strips; what is said of the lengths must stay true."""
-    documents = synthetic_documents(150, seed=3)
+    documents = SyntheticDocuments(150, seed=3)
     assert [len(text) for text in documents] == list(documents.lengths)
     assert [text.strip() for text in documents] == list(documents)
     assert all(text.isascii() for text in documents)
@@ -59,7 +59,7 @@ def test_every_document_has_its_length_stripped_or_not() -> None:
 
 def test_the_shortest_document_is_the_beginning_of_its_prose() -> None:
     """Ten characters, of which only a space at the end would be another."""
-    documents = synthetic_documents(23_000)
+    documents = SyntheticDocuments(23_000)
     place = documents.lengths.index(10)
     whole = next(prose(f"0:{place}"))
     assert documents[place] in (whole[:10], whole[:9] + ".")
@@ -71,7 +71,7 @@ def test_the_bytes_of_the_corpus_are_pinned() -> None:
 
     Whoever changes what the texts are raises the versions in suites/speed.yaml.
     """
-    assert corpus_sha256(synthetic_documents(64)) == PINNED_DOCUMENTS
+    assert corpus_sha256(SyntheticDocuments(64)) == PINNED_DOCUMENTS
     assert corpus_sha256(query_texts(1000)) == PINNED_QUERIES
 
 
@@ -83,7 +83,7 @@ def test_draws_are_little_endian_numbers_of_shake_256() -> None:
 
 def test_another_seed_is_another_order_and_other_texts() -> None:
     """The lengths as a whole stay the same."""
-    one, other = synthetic_documents(50, seed=0), synthetic_documents(50, seed=1)
+    one, other = SyntheticDocuments(50, seed=0), SyntheticDocuments(50, seed=1)
     assert one.lengths != other.lengths
     assert sorted(one.lengths) == sorted(other.lengths)
     assert not {text[:30] for text in one} & {text[:30] for text in other}
@@ -91,14 +91,14 @@ def test_another_seed_is_another_order_and_other_texts() -> None:
 
 def test_documents_are_shuffled() -> None:
     """The first half is not the shorter half."""
-    lengths = synthetic_documents(1000).lengths
+    lengths = SyntheticDocuments(1000).lengths
     first, second = statistics.fmean(lengths[:500]), statistics.fmean(lengths[500:])
     assert 0.7 < first / second < 1.4
 
 
 def test_documents_can_be_gone_through_again_and_asked_for_one_by_one() -> None:
     """They are made anew each time, and are the same."""
-    documents = synthetic_documents(20)
+    documents = SyntheticDocuments(20)
     texts = list(documents)
     assert list(documents) == texts
     assert (documents[7], documents[-1], documents[3:5]) == (texts[7], texts[19], texts[3:5])
@@ -109,12 +109,12 @@ def test_documents_can_be_gone_through_again_and_asked_for_one_by_one() -> None:
 def test_no_documents_are_no_corpus() -> None:
     """A rate over nothing would be a division by zero later."""
     with pytest.raises(ValueError, match="0 documents"):
-        synthetic_documents(0)
+        SyntheticDocuments(0)
 
 
 def test_text_has_as_many_characters_per_bert_token_as_the_published_corpus(minilm: Any) -> None:
     """6,393 characters in the mean are 1,873 BERT tokens in the mean: 3.41."""
-    documents = list(synthetic_documents(100))
+    documents = list(SyntheticDocuments(100))
     ids = minilm.model.tokenizer(documents, truncation=False, verbose=False)["input_ids"]
     per_token = sum(map(len, documents)) / sum(map(len, ids))
     assert 3.2 < per_token < 3.65

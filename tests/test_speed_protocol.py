@@ -63,7 +63,7 @@ def test_chunks_512_is_what_the_paper_did() -> None:
     protocol = find_protocol("chunks-512")
     assert (protocol.kind, protocol.chunk_tokens, protocol.overlap_tokens) == ("chunks", 512, 100)
     assert (protocol.batch_size, protocol.n_documents("cuda:0")) == (128, 23_000)
-    assert protocol.n_documents("cpu") == 64
+    assert protocol.n_documents("cpu") == protocol.n_documents("cpu:0") == 64
     assert "H100" in (protocol.source or "")
 
 
@@ -92,7 +92,7 @@ def test_an_identity_is_name_version_and_a_hash_of_what_is_measured() -> None:
         '"n_documents_cpu":64,"n_documents_gpu":23000,"overlap_tokens":100,"seed":0}'
     )
     by_hand = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    assert find_protocol("chunks-512").identity == f"chunks-512/1:{by_hand}"
+    assert find_protocol("chunks-512").identity == f"chunks-512/2:{by_hand}"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_every_setting_that_changes_what_is_measured_changes_the_identity(
     protocol = find_protocol(name)
     changed = protocol.changed(**{setting: 77})
     assert changed.identity != protocol.identity
-    assert changed.identity.startswith(f"{name}/1:")
+    assert changed.identity.startswith(f"{name}/2:")
     again = changed.changed(**{each: getattr(protocol, each) for each in protocol.settings()})
     assert again.identity == protocol.identity
 
@@ -199,7 +199,7 @@ def test_the_identity_of_documents_of_ones_own_has_their_hash(tmp_path: Path) ->
         _ = protocol.identity
     one, other = protocol.of_corpus("a" * 64).identity, protocol.of_corpus("b" * 64).identity
     assert one != other
-    assert one.startswith("file:corpus.txt/1:")
+    assert one.startswith("file:corpus.txt/2:")
     assert protocol.of_corpus("a" * 64).identity == one
     synthetic = find_protocol("chunks-512")
     assert synthetic.of_corpus("a" * 64).identity == synthetic.identity

@@ -58,7 +58,7 @@ def test_a_record_is_read_as_it_was_written(root: Path) -> None:
     found = record(root, chunks=1500.0, docs=100.0, hardware=GPU, dtype="bfloat16")
     assert (found.model, found.revision, found.untrained) == ("org/a", "rev-1", False)
     assert found.conditions == Conditions(
-        "chunks-512", "chunks-512/1:ab12cd34ef56", "Test GPU", "bfloat16"
+        "chunks-512", "chunks-512/2:ab12cd34ef56", "Test GPU", "bfloat16"
     )
     assert found.throughput == {
         "docs/s": Spread(100.0, 98.0, 102.0),
@@ -73,6 +73,12 @@ def test_a_record_is_read_as_it_was_written(root: Path) -> None:
 def test_without_a_device_name_the_processor_and_its_cores_are_the_device(root: Path) -> None:
     """As in the columns of the runs."""
     assert record(root, hardware=CPU).conditions.device == "Test CPU, 4 cores"
+
+
+def test_threads_are_part_of_a_processor_where_they_are_not_one_per_core(root: Path) -> None:
+    """With one thread it is another machine; a GPU is the same."""
+    assert record(root, threads=1).conditions.device == "Test CPU, 4 cores, 1 thread"
+    assert record(root, hardware=GPU, threads=1).conditions.device == "Test GPU"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ def test_a_broken_value_is_named(keys: str, value: Any, fault: str, root: Path) 
         ("{}", "is no speed record: it has no 'format'"),
         ('{"format": "1"}', "is no speed record: it has no 'format'"),
         ('{"format": true}', "is no speed record: it has no 'format'"),
-        ('{"format": 2}', "is of format 2, written by a newer granite-bench"),
+        ('{"format": 3}', "is of format 3, written by a newer granite-bench"),
     ],
 )
 def test_a_file_that_is_no_record_is_named(text: str, fault: str, root: Path) -> None:
@@ -263,8 +269,8 @@ def test_a_remark_spoils_nothing(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"identity": "chunks-512/2:cd34"}, {"hardware": GPU}, {"dtype": "bfloat16"}],
-    ids=["protocol", "device", "dtype"],
+    [{"identity": "chunks-512/3:cd34"}, {"hardware": GPU}, {"dtype": "bfloat16"}, {"threads": 1}],
+    ids=["protocol", "device", "dtype", "threads"],
 )
 def test_other_conditions_are_another_figure(other: dict[str, Any], root: Path) -> None:
     """Each keeps its own."""

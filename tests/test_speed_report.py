@@ -157,7 +157,7 @@ def test_a_note_says_how_a_speed_was_measured(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"identity": "chunks-512/2:cd34"}, {"hardware": GPU}, {"dtype": "bfloat16"}],
+    [{"identity": "chunks-512/3:cd34"}, {"hardware": GPU}, {"dtype": "bfloat16"}],
     ids=["protocol", "device", "dtype"],
 )
 def test_figures_under_other_conditions_never_share_a_column(
@@ -204,7 +204,7 @@ def test_columns_of_the_runs_stay_beside_those_of_speed_records(root: Path) -> N
     notes = [note for note in page.notes if "Speed" in note]
     assert notes[0].startswith("[1] Speed (suite-run/1) on Test CPU, 4 cores: ")
     assert notes[1] == (
-        "[2] Speed by granite-bench speed under chunks-512/1:ab12cd34ef56 on Test CPU, 4 cores in "
+        "[2] Speed by granite-bench speed under chunks-512/2:ab12cd34ef56 on Test CPU, 4 cores in "
         "float32: the median of the passes, tokenisation included."
     )
 

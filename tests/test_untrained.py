@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from geometries import SMALL
 from mteb.types import PromptType
 
 from granite_bench.engine.backend import Instruction
@@ -19,34 +20,10 @@ from granite_bench.speed.untrained import UntrainedBackend
 
 PLAIN = Instruction(None, "")
 
-BERT = Geometry(
-    "tiny",
-    "bert",
-    hidden_size=32,
-    n_layers=2,
-    n_heads=4,
-    intermediate_size=48,
-    vocab_size=200,
-    n_positions=64,
-    max_length=64,
-    n_token_types=2,
-)
-MODERNBERT = replace(
-    BERT,
-    name="modern",
-    architecture="modernbert",
-    n_token_types=0,
-    global_every=2,
-    local_window=8,
-    global_theta=80_000.0,
-    local_theta=10_000.0,
-)
+BERT, MODERNBERT = SMALL["bert"], SMALL["modernbert"]
 GEOMETRIES = {
-    "bert": BERT,
+    **SMALL,
     "bert, mean": replace(BERT, pooling="mean"),
-    "roberta": replace(BERT, architecture="roberta", max_length=62, n_token_types=1),
-    "xlm-roberta": replace(BERT, architecture="xlm-roberta", max_length=62, n_token_types=1),
-    "modernbert": MODERNBERT,
     "modernbert, mean, silu": replace(MODERNBERT, pooling="mean", activation="silu"),
 }
 ALL = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)

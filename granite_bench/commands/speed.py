@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from granite_bench.commands.options import DTYPES, Names, Numbers, mirror_option, padding_option
+from granite_bench.commands.options import Names, Numbers, mirror_option
 from granite_bench.console import print_rows
+from granite_bench.devices import DTYPES
 
 if TYPE_CHECKING:
     from granite_bench.speed.session import Session
@@ -26,12 +27,23 @@ def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) ->
     ctx.exit()
 
 
+def _each_once(
+    ctx: click.Context, param: click.Parameter, values: Sequence[Sequence[Any]]
+) -> tuple[Any, ...]:
+    """The values of an option that takes several, and may be repeated."""
+    return tuple(dict.fromkeys(value for part in values for value in part))
+
+
 @click.command(
     epilog="\b\nExamples:\n"
     "  granite-bench speed --model quickstart/all-MiniLM-L6-v2\n"
     "  granite-bench speed --model A --model B --protocol queries\n"
     "  granite-bench speed --model untrained:granite-embedding-97m-multilingual-r2 --repeats 5\n"
-    "  granite-bench speed --model A --protocol file:corpus.jsonl --token-budget 1024,4096"
+    "  granite-bench speed --model A --dtype float32 --dtype bfloat16 --padding --no-padding\n"
+    "  granite-bench speed --model A --protocol file:corpus.jsonl --token-budget 1024,4096\n"
+    "\n"
+    "Settings that are given several values, such as --batch-size 32,128 or --batch-size 32 "
+    "--batch-size 128, are compared: every combination takes its turn."
 )
 @click.option(
     "--model",
@@ -55,25 +67,52 @@ def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) ->
     help="The results folder that records go to.",
 )
 @click.option("--device", help="cpu, cuda:0.  [default: the first GPU, else the CPU]")
-@click.option("--dtype", "dtypes", type=Names("type", DTYPES), help="Weights as these types.")
-@click.option("--max-length", type=click.IntRange(min=3), help="Cut texts to so many tokens.")
+@click.option(
+    "--dtype",
+    "dtypes",
+    type=Names("type", DTYPES),
+    multiple=True,
+    callback=_each_once,
+    help="Weights as this type.",
+)
+@click.option(
+    "--max-length",
+    "max_lengths",
+    type=Numbers("tokens"),
+    multiple=True,
+    callback=_each_once,
+    help="Cut texts to so many tokens.",
+)
 @click.option(
     "--batch-size",
     "batch_sizes",
     type=Numbers("texts"),
-    help="Texts per batch; several are compared.  [default: the protocol's]",
+    multiple=True,
+    callback=_each_once,
+    help="Texts per batch.  [default: the protocol's]",
 )
 @click.option(
     "--token-budget",
     "token_budgets",
     type=Numbers("tokens"),
+    multiple=True,
+    callback=_each_once,
     help="Batches of so many padded tokens instead, as run makes them.",
 )
-@padding_option
+@click.option("--padding", is_flag=True, help="Pad the texts of a batch.")
+@click.option(
+    "--no-padding",
+    is_flag=True,
+    help="Read them end to end where the model allows it; with --padding, compare the two.  "
+    "[default: on a GPU in half precision]",
+)
 @click.option(
     "--compile",
     is_flag=True,
     help="torch.compile the layers of a model that runs without padding.",
+)
+@click.option(
+    "--no-compile", is_flag=True, help="Do not; with --compile, compare the two.  [default]"
 )
 @click.option(
     "--documents",
@@ -92,34 +131,53 @@ def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) ->
     callback=_list_protocols,
     help="List the protocols, and stop.",
 )
-def speed(protocol: str, device: str | None, n_documents: int | None, **options: Any) -> None:
-    """Measure the speed of models, in turns, under one protocol."""
+def speed(
+    models: Sequence[str],
+    protocol: str,
+    mirror: Path | None,
+    out: Path,
+    device: str | None,
+    n_documents: int | None,
+    repeats: int | None,
+    **options: Any,
+) -> None:
+    """Measure the speed of models and settings, in turns, under one protocol."""
     from granite_bench.devices import best_device, device_faults
     from granite_bench.errors import BadInput, Fault
     from granite_bench.mirror import mirror_folder
     from granite_bench.speed.protocol import find_protocol
     from granite_bench.speed.session import measure_speed
+    from granite_bench.speed.settings import vary
 
     if options["batch_sizes"] and options["token_budgets"]:
         raise click.UsageError("--batch-size and --token-budget are two ways to make batches")
     faults = device_faults(device)
     if faults:
         raise BadInput(faults)
+    # A flag and its opposite are the two values of one setting.
+    options["paddings"] = _flags(options.pop("padding"), options.pop("no_padding"))
+    options["compiles"] = _flags(options.pop("compile"), options.pop("no_compile"))
+    given = {name: values for name, values in options.items() if values}
+    settings = vary(device or best_device(), **given)
     found = find_protocol(protocol)
     if n_documents is not None:
         if found.kind == "queries":
             raise BadInput(Fault("--documents", f"{protocol} encodes no documents"))
         found = found.changed(n_documents=n_documents)
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    given["mirror"] = mirror_folder(options["mirror"])
     session = measure_speed(
-        given.pop("models"),
+        models,
         found,
-        device=device or best_device(),
+        settings,
+        out=out,
+        repeats=repeats,
+        mirror=mirror_folder(mirror),
         say=lambda line: click.echo(line, err=True),
-        **given,
     )
     _print(session)
+
+
+def _flags(on: bool, off: bool) -> tuple[bool, ...]:
+    return (True,) * on + (False,) * off
 
 
 _HEADS = {
@@ -132,20 +190,16 @@ _HEADS = {
 
 
 def _print(session: Session) -> None:
-    from granite_bench.speed.turns import compare
+    from granite_bench.speed_comparison import Turns
 
     records, paths = session.records, session.paths
     if session.measurements[0].latencies:
         _print_latencies(session)
     else:
         _print_speeds(session)
-    for found in compare(session.measurements):
-        ratio, one, other = found.ratio, found.one.subject.label, found.other.subject.label
-        said = f"{found.unit} per second"
-        if ratio.low is not None:
-            said += f"; 95% interval {ratio.low:.2f} to {ratio.high:.2f}, {ratio.n_pairs} turns"
-            said += "" if ratio.is_clear else "; no clear difference"
-        click.echo(f"{one} is {ratio.value:.2f} times as fast as {other} ({said})")
+    if records[0]["comparison"] is not None:
+        for sentence in Turns.model_validate(records[0]["comparison"]).sentences:
+            click.echo(sentence)
     for measured, record in zip(session.measurements, records, strict=True):
         for warning in record["warnings"]:
             click.echo(f"{measured.subject.label}: {warning}", err=True)

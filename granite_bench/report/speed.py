@@ -244,7 +244,9 @@ def _score(each: Standing) -> PageCell:
 
 def _speed(each: Standing) -> PageCell:
     mark = WARNED if each.record.warnings else ""
-    note = "; ".join([*each.record.warnings, measurement(each.record)])
+    turns = each.record.turns
+    in_turns = [f"in turns: {said}" for said in turns.sentences] if turns else []
+    note = "; ".join([*each.record.warnings, measurement(each.record), *in_turns])
     text = f"{speed_text(each.speed.median)}{mark}"
     return PageCell(text, note, value=each.speed.median, partial=each.record.spoilt)
 
@@ -260,6 +262,14 @@ def _notes(pictures: Sequence[Picture]) -> list[str]:
         for each in picture.standings
         if each.record.warnings
     ]
+    # Of each that took turns the first with the others: the notes of the cells have every pair.
+    firsts = (
+        each.record.turns
+        for picture in pictures
+        for each in picture.standings
+        if each.record.turns is not None and each.record.turns.position == 0
+    )
+    notes += dict.fromkeys(f"In turns, {said}." for turns in firsts for said in turns.sentences)
     if any(picture.has_variants for picture in pictures):
         notes.append(_VARIANTS)
     left_out = dict.fromkeys(model for picture in pictures for model in picture.left_out)

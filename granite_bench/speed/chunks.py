@@ -1,4 +1,9 @@
-"""Texts of a known number of tokens: documents cut into overlapping chunks, and fixed lengths."""
+"""
+Texts of a known number of tokens: documents cut into overlapping chunks, and fixed lengths.
+
+A number of tokens is what the model reads: those of the text, of the prompt that a model has put
+before it, and the special ones. So models with a prompt and without read as much of each text.
+"""
 
 from __future__ import annotations
 
@@ -35,36 +40,59 @@ def chunk_borders(n_tokens: int, size: int, overlap: int) -> list[tuple[int, int
     return [(i * stride, min(i * stride + size, n_tokens)) for i in range(n_chunks)]
 
 
-def chunks_of(document: str, tokenizer: Any, n_tokens: int = 512, overlap: int = 100) -> list[str]:
+def tokens_around(tokenizer: Any, prompt: str = "") -> int:
+    """
+    How many tokens a text has besides its own: the special ones and the prompt's.
+
+    Args:
+        tokenizer: as for chunks_of.
+        prompt: that is put before the text.
+    """
+    if tokenizer is None:
+        return WORD_SPECIAL_TOKENS + len(f"{prompt}word".split()) - 1
+    # Counted with a word behind it: many tokenizers put the space at the end of a prompt there.
+    return min(_counts([f"{prompt}{word}" for word in VOCABULARY], tokenizer)) - 1
+
+
+def chunks_of(
+    document: str, tokenizer: Any, n_tokens: int = 512, overlap: int = 100, *, prompt: str = ""
+) -> list[str]:
     """
     A document as overlapping pieces of text, cut at the borders of tokens.
 
-    The special tokens count: of 512 tokens, 510 are the text's with BERT's [CLS] and [SEP], and
-    with an overlap of 100 each chunk begins 410 tokens behind the one before. A chunk is the text
-    from its first token to its last as it stands in the document. Where a border lies inside a
-    word, the pieces there may be others when the chunk is tokenised by itself, and a few tokens
-    more or less; a model that reads no more than 512 leaves those beyond out.
+    Special tokens and the prompt count: of 512 tokens, 510 are the text's with BERT's [CLS] and
+    [SEP], and with an overlap of 100 each chunk begins 410 tokens behind the one before. A chunk
+    is the text from its first token to its last as it stands in the document. Where a border lies
+    inside a word, the pieces there may be others when the chunk is tokenised by itself, and a few
+    tokens more or less; a model that reads no more than 512 leaves those beyond out.
 
     Args:
         tokenizer: transformers' fast tokenizer; its truncation and padding are switched off, and
             transformers sets them anew on each call of its own. None: see word_chunks_of.
+        prompt: that the model has put before each chunk; it is no part of what is returned.
 
     Raises:
         ValueError: the overlap leaves a chunk no tokens of its own.
     """
-    return next(chunks_of_each([document], tokenizer, n_tokens, overlap))
+    return next(chunks_of_each([document], tokenizer, n_tokens, overlap, prompt=prompt))
 
 
 def chunks_of_each(
-    documents: Iterable[str], tokenizer: Any, n_tokens: int = 512, overlap: int = 100
+    documents: Iterable[str],
+    tokenizer: Any,
+    n_tokens: int = 512,
+    overlap: int = 100,
+    *,
+    prompt: str = "",
 ) -> Iterator[list[str]]:
     """The chunks of each document (see chunks_of), on all cores, a few megabytes at a time."""
+    n_around = tokens_around(tokenizer, prompt)
     if tokenizer is None:
         for document in documents:
-            yield word_chunks_of(document, n_tokens, overlap)
+            yield word_chunks_of(document, n_tokens, overlap, n_around)
         return
     rust = _rust(tokenizer)
-    size = n_tokens - rust.num_special_tokens_to_add(is_pair=False)
+    size = n_tokens - n_around
     for block in _blocks(documents):
         encodings = rust.encode_batch(block, add_special_tokens=False)
         for document, encoding in zip(block, encodings, strict=True):
@@ -79,17 +107,19 @@ def word_chunks_of(
     document: str,
     n_tokens: int = 512,
     overlap: int = 100,
-    n_special: int = WORD_SPECIAL_TOKENS,
+    n_around: int = WORD_SPECIAL_TOKENS,
 ) -> list[str]:
     """As chunks_of, where each run of characters without whitespace is a token."""
     spans = [match.span() for match in re.finditer(r"\S+", document)]
-    borders = chunk_borders(len(spans), n_tokens - n_special, overlap)
+    borders = chunk_borders(len(spans), n_tokens - n_around, overlap)
     return [document[spans[first][0] : spans[end - 1][1]] for first, end in borders]
 
 
-def fixed_length_texts(n_texts: int, n_tokens: int, tokenizer: Any, seed: int = 0) -> list[str]:
+def fixed_length_texts(
+    n_texts: int, n_tokens: int, tokenizer: Any, seed: int = 0, *, prompt: str = ""
+) -> list[str]:
     """
-    Texts of exactly *n_tokens* tokens each: special tokens included, and no prompt.
+    Texts of exactly *n_tokens* tokens each, special tokens and the prompt's included.
 
     They are made of words that are one token each for this tokenizer; models with different
     tokenizers read texts of one length, not the same texts.
@@ -97,20 +127,20 @@ def fixed_length_texts(n_texts: int, n_tokens: int, tokenizer: Any, seed: int = 
     Args:
         tokenizer: as for chunks_of; with None, a word is a token, and WORD_SPECIAL_TOKENS are
             around the text.
+        prompt: that the model has put before each text; it is no part of what is returned.
 
     Raises:
         ValueError: *n_tokens* leaves no room for a word.
         BadInput: the tokenizer makes no such texts of the words.
     """
-    n_special, vocabulary = WORD_SPECIAL_TOKENS, list(VOCABULARY)
+    n_around, vocabulary = tokens_around(tokenizer, prompt), list(VOCABULARY)
     if tokenizer is not None:
-        n_special = _rust(tokenizer).num_special_tokens_to_add(is_pair=False)
         # At the beginning of a text and behind a space: many tokenizers tell the two apart.
-        pairs = _counts([f"{word} {word}" for word in vocabulary], tokenizer)
+        pairs = _counts([f"{prompt}{word} {word}" for word in vocabulary], tokenizer)
         of_one_token = zip(vocabulary, pairs, strict=True)
-        vocabulary = [word for word, n_of_pair in of_one_token if n_of_pair == 2 + n_special]
-    if n_tokens <= n_special:
-        raise ValueError(f"{n_tokens} tokens are no more than the special ones")
+        vocabulary = [word for word, n_of_pair in of_one_token if n_of_pair == 2 + n_around]
+    if n_tokens <= n_around:
+        raise ValueError(f"{n_tokens} tokens are no more than the special ones and the prompt's")
     fault = Fault(
         "",
         f"this tokenizer makes no texts of exactly {n_tokens} tokens",
@@ -119,8 +149,9 @@ def fixed_length_texts(n_texts: int, n_tokens: int, tokenizer: Any, seed: int = 
     if not vocabulary:
         raise BadInput(fault)
     keys = [f"fixed:{seed}:{number}" for number in range(n_texts)]
-    texts = [" ".join(words(key, n_tokens - n_special, vocabulary)) for key in keys]
-    if tokenizer is not None and set(_counts(texts, tokenizer)) - {n_tokens}:
+    texts = [" ".join(words(key, n_tokens - n_around, vocabulary)) for key in keys]
+    prompted = (f"{prompt}{text}" for text in texts)
+    if tokenizer is not None and set(_counts(prompted, tokenizer)) - {n_tokens}:
         raise BadInput(fault)
     return texts
 
@@ -133,7 +164,7 @@ def _rust(tokenizer: Any) -> Any:
     return rust
 
 
-def _counts(texts: list[str], tokenizer: Any) -> list[int]:
+def _counts(texts: Iterable[str], tokenizer: Any) -> list[int]:
     """Tokens of each text, special ones included."""
     rust = _rust(tokenizer)
     return [len(encoding) for block in _blocks(texts) for encoding in rust.encode_batch_fast(block)]

@@ -49,7 +49,16 @@ _SHORTEST_QUERY, _LONGEST_QUERY = 5, 20
 
 class SyntheticDocuments(Sequence[str]):
     """
-    Documents that are made when they are asked for; may be gone through again and again.
+    A corpus whose lengths in characters are distributed as the published one's.
+
+    With 23,000 documents the shortest has 10 characters, the longest 475,001, and the mean is
+    6,393. A smaller corpus has the quantiles of the same distribution, without the two extremes:
+    its median stays, its mean falls a little with the tail (200 documents: mean 6,290, longest
+    96,689; 64: 6,156 and 59,595). A larger one repeats the maximum.
+
+    The texts are the same on every machine (see speed.prose); ordinary English WordPiece (BERT
+    uncased) makes a token of 3.4 characters of them. They are made when they are asked for, and
+    may be gone through again and again.
 
     Args:
         n_documents: 1 or more.
@@ -86,24 +95,6 @@ class SyntheticDocuments(Sequence[str]):
         if isinstance(places, int):
             return _text(f"{self.seed}:{places}", self.lengths[places])
         return [self[each] for each in places]
-
-
-def synthetic_documents(n_documents: int, seed: int = 0) -> SyntheticDocuments:
-    """
-    A corpus whose lengths in characters are distributed as the published one's.
-
-    With 23,000 documents the shortest has 10 characters, the longest 475,001, and the mean is
-    6,393. A smaller corpus has the quantiles of the same distribution, without the two extremes:
-    its median stays, its mean falls a little with the tail (200 documents: mean 6,290, longest
-    96,689; 64: 6,156 and 59,595). A larger one repeats the maximum.
-
-    The texts are the same on every machine (see speed.prose); ordinary English WordPiece (BERT
-    uncased) makes a token of 3.4 characters of them.
-
-    Raises:
-        ValueError: no documents.
-    """
-    return SyntheticDocuments(n_documents, seed)
 
 
 def document_lengths(n_documents: int) -> list[int]:

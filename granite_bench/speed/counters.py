@@ -15,6 +15,7 @@ where it or the driver is missing, Counters.nvml_error says so and the other cou
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import threading
 import time
@@ -37,8 +38,13 @@ SLOW_INTERVAL_SECONDS = 1.0
 SAMPLING_SHARE_OF_A_CORE = 0.01
 """The thread pauses longer where its readings would cost more CPU time than this."""
 
-SHARED_CORES = 0.2
-"""Others' use of the cores, on average, from which on a measurement counts as shared."""
+SHARED_OF_CORES, LEAST_SHARED_CORES = 0.02, 0.2
+"""
+Others' use, on average, from which on a measurement counts as shared: a share of the machine's
+cores, and at least so many of them. What others take costs a measurement on all cores at most that
+share, so 2% is well within the 5% that passes may differ by and still be called steady. A machine's
+own services grow with it; on one of few cores they and rounding take up to a fifth of a core.
+"""
 
 OTHERS_SECONDS = 0.5
 """Shorter blocks say nothing about others: the kernel's book-keeping is in steps of 10 ms."""
@@ -64,6 +70,7 @@ class Counters:
             more, as on macOS).
         other_cpu_cores: cores that everything else on the machine kept busy, on average: other
             processes, our own children, the kernel, other guests of the host (Linux only).
+        machine_cores: logical cores of the whole machine, of which the process may use fewer.
         nvml_error: why there are no readings of a GPU; None where there are, or none is used.
         energy_joules: of the whole GPU, other processes on it included.
         energy_source: "counter" (the GPU's own) or "integrated power" (trapezoid rule over the
@@ -88,6 +95,7 @@ class Counters:
     resident_bytes_peak: int | None = None
     resident_source: Literal["this block", "since the process began"] | None = None
     other_cpu_cores: float | None = None
+    machine_cores: int | None = None
     nvml_error: str | None = None
     energy_joules: float | None = None
     energy_source: Literal["counter", "integrated power"] | None = None
@@ -129,10 +137,11 @@ def warnings(counters: Counters) -> list[str]:
         one = counters.other_processes == 1
         were = "other process was" if one else "other processes were"
         said.append(f"shared: {counters.other_processes} {were} on the GPU")
-    if counters.other_cpu_cores is not None and counters.other_cpu_cores > SHARED_CORES:
+    most = max(LEAST_SHARED_CORES, SHARED_OF_CORES * (counters.machine_cores or 0))
+    if counters.other_cpu_cores is not None and counters.other_cpu_cores > most:
         said.append(
             f"shared: others used {counters.other_cpu_cores:.2f} cores on average"
-            f" (more than {SHARED_CORES})"
+            f" (more than {most:.2g})"
         )
     return said
 
@@ -232,6 +241,7 @@ class Sampler:
             resident_bytes_peak=resident,
             resident_source=resident_source,
             other_cpu_cores=_other_cores(begin, end),
+            machine_cores=os.cpu_count(),
             allocator_bytes_peak=self._allocator_bytes_peak,
             **({} if self._gpu is None else _gpu_counters(self._gpu, samples, begin, end)),
         )

@@ -28,8 +28,6 @@ from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.subject import Subject
 from granite_bench.speed.workload import Workload
 
-NO_PROMPT = Instruction(None, "")
-
 SAMPLE_TEXTS = 32
 """That a model is warmed up with, where the protocol has no batch size."""
 
@@ -127,11 +125,11 @@ def run_pass(subject: Subject, workload: Workload) -> Pass:
     """Encode the texts twice: with tokenisation in the clock, and without."""
     tokenized = _Remembered(subject.backend)
     with sample(subject.settings.device) as sampler:
-        seconds, cost, cuts = _encode(subject, workload.protocol, workload.texts, tokenized)
+        seconds, cost, cuts = _encode(subject, workload, workload.texts, tokenized)
     tokenized.rewind()
     model_seconds = None
     if tokenized.is_complete:
-        model_seconds, _, more_cuts = _encode(subject, workload.protocol, workload.texts, tokenized)
+        model_seconds, _, more_cuts = _encode(subject, workload, workload.texts, tokenized)
         cuts += more_cuts
     return Pass(
         seconds=seconds,
@@ -158,7 +156,7 @@ def warm_up(subject: Subject, workload: Workload) -> WarmUp:
     started = time.perf_counter()
     times: list[float] = []
     while True:
-        times.append(_encode(subject, protocol, texts, subject.backend)[0])
+        times.append(_encode(subject, workload, texts, subject.backend)[0])
         elapsed = time.perf_counter() - started
         enough = elapsed > min(LEAST_WARM_UP_SECONDS, protocol.warm_up_seconds)
         if is_steady(times) and enough:
@@ -173,19 +171,21 @@ def is_steady(seconds: Sequence[float]) -> bool:
     return len(last) == STEADY_PASSES and max(last) <= (1 + STEADY_WITHIN) * min(last)
 
 
-def measure_latency(subject: Subject, protocol: Protocol, queries: Sequence[str]) -> Latency:
+def measure_latency(subject: Subject, workload: Workload, queries: Sequence[str]) -> Latency:
     """
     Time queries one by one, after WARM_UP_QUERIES of them that are not counted.
 
     Args:
-        protocol: in how many random vectors each query is searched, for its best SEARCH_TOP_K.
+        workload: its protocol says in how many random vectors each query is searched, for its
+            best SEARCH_TOP_K.
         queries: WARM_UP_QUERIES + 2 or more.
     """
+    protocol, instruction = workload.protocol, workload.instruction
     n_documents = protocol.n_documents_searched or 0
     if len(queries) < WARM_UP_QUERIES + 2:
         raise ValueError(f"{len(queries)} queries; {WARM_UP_QUERIES} are to warm up")
     encoder = _encoder(protocol, subject.backend)
-    vectors = encoder.encode([queries], NO_PROMPT, EncodingCost(), label="queries").array()
+    vectors = encoder.encode([queries], instruction, EncodingCost(), label="queries").array()
     docs = resident_vectors(_random_vectors(n_documents, vectors.shape[1]), subject.settings.device)
     documents = Documents([f"{number:09d}" for number in range(n_documents)])
     # Normalised vectors have the same order under both; the product alone is what a system pays.
@@ -194,7 +194,7 @@ def measure_latency(subject: Subject, protocol: Protocol, queries: Sequence[str]
     with sample(subject.settings.device) as sampler:
         for number, query in enumerate(queries):
             started = time.perf_counter()
-            encoder.encode_uncached([query], NO_PROMPT)
+            encoder.encode_uncached([query], instruction)
             encoded = time.perf_counter()
             search_exact(
                 vectors[number : number + 1], docs, [""], documents,
@@ -272,13 +272,13 @@ class _Remembered:
 
 
 def _encode(
-    subject: Subject, protocol: Protocol, texts: Sequence[str], backend: Any
+    subject: Subject, workload: Workload, texts: Sequence[str], backend: Any
 ) -> tuple[float, EncodingCost, int]:
     """Seconds, what they were for, and how often the token budget was cut."""
-    cost, encoder = EncodingCost(), _encoder(protocol, backend)
+    cost, encoder = EncodingCost(), _encoder(workload.protocol, backend)
     started = time.perf_counter()
     try:
-        encoder.encode([texts], NO_PROMPT, cost, label=subject.label)
+        encoder.encode([texts], workload.instruction, cost, label=subject.label)
     except NonFiniteVectors as error:
         problem = f"{len(error.rows)} of {error.n_texts} vectors contain NaN or infinity"
         raise TaskError(f"{subject.label}: {problem}\n  try --dtype float32") from None

@@ -71,7 +71,8 @@ class ProtocolEntry(_Strict):
         kind: *chunks* cuts documents into overlapping pieces, *fixed* makes texts of one length,
             *queries* times one query at a time, *documents* takes them as they are.
         source: who measured so, and what is not known of it.
-        chunk_tokens, overlap_tokens, text_tokens: special tokens included (see speed.chunks).
+        chunk_tokens, overlap_tokens, text_tokens: with special tokens and the model's prompt (see
+            speed.chunks).
         batch_size: texts per batch at most.
         token_budget: padded tokens per batch at most.
         n_documents_cpu, n_documents_gpu: documents, or texts of a fixed length, by the kind of
@@ -131,7 +132,8 @@ class Protocol(ProtocolEntry):
 
     def n_documents(self, device: str) -> int | None:
         """Documents (or texts) for this device, torch's name; None for all there are."""
-        return self.n_documents_cpu if device == "cpu" else self.n_documents_gpu
+        is_cpu = device.partition(":")[0] == "cpu"
+        return self.n_documents_cpu if is_cpu else self.n_documents_gpu
 
     def settings(self) -> dict[str, Any]:
         """The settings that its kind has, JSON-serialisable; without those that are not set."""

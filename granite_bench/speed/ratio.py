@@ -5,31 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from granite_bench.speed_comparison import Ratio
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """
-    One speed to another.
-
-    Attributes:
-        value: geometric mean of the pairs' ratios.
-        low, high: its confidence interval (CONFIDENCE); None with a single pair.
-        n_pairs: measurements of either.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    n_pairs: int
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves 1 out: one is faster than the other beyond noise."""
-        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
 def paired_ratio(ones: Sequence[float], others: Sequence[float]) -> Ratio:
@@ -50,11 +29,12 @@ def paired_ratio(ones: Sequence[float], others: Sequence[float]) -> Ratio:
     if min(*ones, *others) <= 0:
         raise ValueError("a speed is more than 0")
     logs = [math.log(one / other) for one, other in zip(ones, others, strict=True)]
-    mean = statistics.fmean(logs)
-    if len(logs) == 1:
-        return Ratio(math.exp(mean), None, None, 1)
-    from scipy.stats import t
+    mean, n_pairs = statistics.fmean(logs), len(logs)
+    low = high = None
+    if n_pairs > 1:
+        from scipy.stats import t
 
-    margin = t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * statistics.stdev(logs)
-    margin /= math.sqrt(len(logs))
-    return Ratio(math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), len(logs))
+        quantile = float(t.ppf((1 + CONFIDENCE) / 2, n_pairs - 1))
+        margin = quantile * statistics.stdev(logs) / math.sqrt(n_pairs)
+        low, high = math.exp(mean - margin), math.exp(mean + margin)
+    return Ratio(value=math.exp(mean), low=low, high=high, confidence=CONFIDENCE, n_pairs=n_pairs)

@@ -18,15 +18,23 @@ from granite_bench.provenance import code_revision, hardware, package_versions
 from granite_bench.results import results_root
 from granite_bench.speed.counters import warnings
 from granite_bench.speed.measure import Pass, percentiles_ms
-from granite_bench.speed.turns import Measurement
+from granite_bench.speed.turns import Measurement, compare
+from granite_bench.speed_comparison import Comparison, Turns
 from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
 NOISY = 0.1
 """Passes that differ by more than this share of their median make a measurement noisy."""
 
 
-def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any]:
-    """The record of one model's measurement, JSON-serialisable (read by speed_records)."""
+def describe(
+    measured: Measurement, *, date: datetime.datetime, turns: Sequence[Measurement] = ()
+) -> dict[str, Any]:
+    """
+    The record of one model's measurement, JSON-serialisable (read by speed_records).
+
+    Args:
+        turns: all that took turns, this one among them; none for a model alone.
+    """
     subject, backend = measured.subject, measured.subject.backend
     workload, protocol = measured.workload, measured.workload.protocol
     return {
@@ -47,17 +55,7 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
             "n_parameters": subject.n_parameters,
             "geometry": None if subject.geometry is None else asdict(subject.geometry),
         },
-        "settings": {
-            "device": backend.device,
-            "dtype": backend.dtype,
-            "backend": backend.name,
-            "attention": backend.attention,
-            "batches": _batches(measured),
-            "max_length": backend.max_length,
-            "tokenizer": "the model's own" if subject.tokenizer else "none: a word is a token",
-            "prompt": "",
-            "threads": torch.get_num_threads(),
-        },
+        "settings": _settings(measured),
         "hardware": hardware(backend.device),
         "packages": package_versions(),
         "code_revision": code_revision(),
@@ -66,11 +64,21 @@ def describe(measured: Measurement, *, date: datetime.datetime) -> dict[str, Any
         "passes": [_pass(each) for each in measured.passes],
         "summary": _summary(measured) if measured.passes else None,
         "latency": _latency(measured),
-        "comparison": None
-        if measured.comparison is None
-        else {"id": measured.comparison, "position": measured.position},
+        "comparison": _comparison(measured, turns),
         "warnings": _warnings(measured),
     }
+
+
+def require_writable(out: Path) -> None:
+    """
+    Find out before minutes of measuring whether records can be written below *out*.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    probe = results_root(out) / SPEED / ".writable"
+    write_atomically(probe, b"")
+    probe.unlink(missing_ok=True)
 
 
 def save(record: Mapping[str, Any], out: Path) -> Path:
@@ -88,6 +96,47 @@ def save(record: Mapping[str, Any], out: Path) -> Path:
     path = folder / protocol.replace("/", "__").replace(":", "_") / name
     write_atomically(path, content)
     return path
+
+
+def _settings(measured: Measurement) -> dict[str, Any]:
+    """As they were in force."""
+    subject, backend = measured.subject, measured.subject.backend
+    return {
+        "device": backend.device,
+        "dtype": backend.dtype,
+        "backend": backend.name,
+        "attention": backend.attention,
+        "padding": backend.pads,
+        "batches": _batches(measured),
+        "max_length": backend.max_length,
+        "tokenizer": "the model's own" if subject.tokenizer else "none: a word is a token",
+        "prompt": measured.workload.instruction.prompt,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _comparison(measured: Measurement, turns: Sequence[Measurement]) -> dict[str, Any] | None:
+    if measured.turns_id is None:
+        return None
+    return Turns(
+        id=measured.turns_id,
+        position=measured.position,
+        label=measured.subject.label,
+        ratios=[_compared(measured, each) for each in turns if each is not measured],
+    ).model_dump()
+
+
+def _compared(one: Measurement, other: Measurement) -> Comparison:
+    ratio, unit = compare(one, other)
+    return Comparison(
+        position=other.position,
+        label=other.subject.label,
+        model=other.subject.name,
+        revision=other.subject.revision,
+        settings=_settings(other),
+        unit=unit,
+        ratio=ratio,
+    )
 
 
 def _pass(each: Pass) -> dict[str, Any]:
@@ -126,7 +175,7 @@ def _summary(measured: Measurement) -> dict[str, Any]:
     for name in ("allocator_bytes_peak", "memory_bytes_peak", "resident_bytes_peak"):
         peaks = [peak for p in passes if (peak := getattr(p.counters, name)) is not None]
         # Of models that took turns, all are in memory at once.
-        summary[name] = max(peaks, default=None) if measured.comparison is None else None
+        summary[name] = max(peaks, default=None) if measured.turns_id is None else None
     return summary
 
 

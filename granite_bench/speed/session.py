@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, GraniteBenchError, TaskError
 from granite_bench.speed.protocol import Protocol
-from granite_bench.speed.record import describe, save
-from granite_bench.speed.subject import Settings, Subject, load_subject
+from granite_bench.speed.record import describe, require_writable, save
+from granite_bench.speed.settings import Settings, labels
+from granite_bench.speed.subject import Subject, load_subject
 from granite_bench.speed.turns import Measurement, Say, measure_in_turns
 from granite_bench.speed.workload import Workload, documents_of, workload_for
 
@@ -35,15 +35,9 @@ class Session:
 def measure_speed(
     models: Sequence[str],
     protocol: Protocol,
+    settings: Sequence[Settings],
     *,
-    device: str,
     out: Path,
-    dtypes: Sequence[str | None] = (None,),
-    max_length: int | None = None,
-    batch_sizes: Sequence[int | None] = (None,),
-    token_budgets: Sequence[int | None] = (None,),
-    padding: bool | None = None,
-    compile: bool = False,
     repeats: int | None = None,
     mirror: Path | None = None,
     say: Say = lambda line: None,
@@ -53,71 +47,30 @@ def measure_speed(
 
     Args:
         models: ids, folders, or untrained: with a geometry.
-        dtypes, batch_sizes, token_budgets: each combination is measured; None is the model's
-            or the protocol's own.
-        padding, compile: as for SentenceTransformersBackend.
+        settings: see settings.vary; all on one device.
         repeats: turns; None is the protocol's number.
         out: the results folder that records go to.
 
     Raises:
         BadInput: models, settings or documents with faults (all that are found).
-        StorageError: a record could not be written.
+        StorageError: *out* cannot be written, which is found out before anything is measured.
     """
-    combinations = [
-        (name, Settings(device, dtype, max_length, batch_size, token_budget, padding, compile))
-        for name in dict.fromkeys(models)
-        for dtype, batch_size, token_budget in itertools.product(dtypes, batch_sizes, token_budgets)
-    ]
-    varied = [
-        name
-        for name, values in (
-            ("dtype", dtypes),
-            ("batch_size", batch_sizes),
-            ("token_budget", token_budgets),
-        )
-        if len(values) > 1
-    ]
-    _require_sense(protocol, repeats, padding, compile, device, batch_sizes, token_budgets)
+    _require_sense(protocol, settings, repeats)
     if repeats:
         protocol = protocol.changed(repeats=repeats)
-    documents = documents_of(protocol, device, mirror)
-    prepared: list[tuple[Subject, Workload]] = []
-    faults: list[Fault] = []
-    for name, settings in combinations:
-        label = _label(name, settings, varied)
-        say(f"loading {label}")
-        try:
-            subject = load_subject(name, settings, label=label, mirror=mirror)
-            prepared.append((subject, workload_for(subject, protocol, documents)))
-        except BadInput as error:
-            faults += [fault for fault in error.faults if fault not in faults]
-        except GraniteBenchError:
-            raise
-        except Exception as error:  # whatever a model's own code raises
-            raise TaskError(f"loading {label}: {type(error).__name__}: {error}") from error
-    if faults:
-        raise BadInput(faults)
+    prepared = _prepare(list(dict.fromkeys(models)), protocol, settings, mirror, say)
+    require_writable(out)
     measured = measure_in_turns(prepared, repeats=protocol.repeats, say=say)
     date = datetime.datetime.now(datetime.UTC)
-    records = [describe(each, date=date) for each in measured]
+    records = [describe(each, date=date, turns=measured) for each in measured]
     return Session(measured, records, [save(record, out) for record in records])
 
 
-def _require_sense(
-    protocol: Protocol,
-    repeats: int | None,
-    padding: bool | None,
-    compile: bool,
-    device: str,
-    batch_sizes: Sequence[int | None],
-    token_budgets: Sequence[int | None],
-) -> None:
-    """Raises BadInput for settings that would change nothing, or measure nothing."""
+def _require_sense(protocol: Protocol, settings: Sequence[Settings], repeats: int | None) -> None:
+    """Raises BadInput for what would change nothing, or measure nothing."""
     faults = []
-    if compile and (padding or (padding is None and device == "cpu")):
-        faults.append(Fault("--compile", "compiles models without padding only", "--no-padding"))
     if protocol.kind == "queries":
-        if batch_sizes != (None,) or token_budgets != (None,):
+        if any(each.batch_size or each.token_budget for each in settings):
             faults.append(Fault("--batch-size", "queries are encoded one at a time"))
         most = (protocol.n_queries or 0) // 2
         if repeats and repeats > most:
@@ -127,6 +80,33 @@ def _require_sense(
         raise BadInput(faults)
 
 
-def _label(name: str, settings: Settings, varied: Sequence[str]) -> str:
-    own = [f"{each.replace('_', ' ')} {getattr(settings, each)}" for each in varied]
-    return f"{name} ({', '.join(own)})" if own else name
+def _prepare(
+    models: Sequence[str],
+    protocol: Protocol,
+    settings: Sequence[Settings],
+    mirror: Path | None,
+    say: Say,
+) -> list[tuple[Subject, Workload]]:
+    """Every model under every setting, with its texts; a model is loaded once for all batches."""
+    documents = documents_of(protocol, settings[0].device, mirror)
+    loaded: dict[tuple[str, Settings], Subject] = {}
+    prepared: list[tuple[Subject, Workload]] = []
+    faults: list[Fault] = []
+    for name in models:
+        for label, each in zip(labels(name, settings), settings, strict=True):
+            key = name, each.as_loaded
+            try:
+                if key not in loaded:
+                    say(f"loading {label}")
+                    loaded[key] = load_subject(name, each, label=label, mirror=mirror)
+                subject = replace(loaded[key], label=label, settings=each)
+                prepared.append((subject, workload_for(subject, protocol, documents, mirror)))
+            except BadInput as error:
+                faults += [fault for fault in error.faults if fault not in faults]
+            except GraniteBenchError:
+                raise
+            except Exception as error:  # whatever a model's own code raises
+                raise TaskError(f"loading {label}: {type(error).__name__}: {error}") from error
+    if faults:
+        raise BadInput(faults)
+    return prepared

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,11 @@ import numpy.typing as npt
 
 from granite_bench.engine.backend import Backend, SentenceTransformersBackend, has_backend
 from granite_bench.errors import BadInput, Fault
-from granite_bench.models import UNTRAINED, find_model
+from granite_bench.models import UNTRAINED, Loading, find_model
 from granite_bench.speed.geometry import Geometry, flops, geometry_of
 from granite_bench.speed.geometry_table import find_untrained, is_untrained
+from granite_bench.speed.settings import Settings
 from granite_bench.speed.untrained import UntrainedBackend
-
-
-@dataclass(frozen=True)
-class Settings:
-    """
-    How a model runs; None leaves a choice to the model, for batches to the protocol.
-
-    Attributes:
-        device: torch's name.
-        dtype: of the weights, torch's name.
-        max_length: tokens per text.
-        batch_size: texts per batch.
-        token_budget: padded tokens per batch.
-        padding, compile: as for SentenceTransformersBackend.
-    """
-
-    device: str
-    dtype: str | None = None
-    max_length: int | None = None
-    batch_size: int | None = None
-    token_budget: int | None = None
-    padding: bool | None = None
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +32,7 @@ class Subject:
         tokenizer: transformers' fast tokenizer; None where words are the tokens.
         n_parameters: counted on the loaded model.
         geometry: its shape; None where the architecture is not known.
-        load_seconds: from nothing to the loaded model.
+        load_seconds: from its files to the device; None for untrained models, which have none.
     """
 
     label: str
@@ -66,7 +44,7 @@ class Subject:
     tokenizer: Any
     n_parameters: int | None
     geometry: Geometry | None
-    load_seconds: float
+    load_seconds: float | None
 
     @property
     def is_untrained(self) -> bool:
@@ -90,14 +68,12 @@ def load_subject(
     Raises:
         BadInput: there is no such model, or our engine does not drive it.
     """
-    load = _load_untrained if is_untrained(name) else _load_trained
-    started = time.perf_counter()
-    return load(name, settings, label, mirror, lambda: time.perf_counter() - started)
+    if is_untrained(name):
+        return _untrained(name, settings, label)
+    return _trained(name, settings, label, mirror)
 
 
-def _load_untrained(
-    name: str, settings: Settings, label: str, mirror: Path | None, seconds: Callable[[], float]
-) -> Subject:
+def _untrained(name: str, settings: Settings, label: str) -> Subject:
     geometry = find_untrained(name)
     backend = UntrainedBackend(
         geometry,
@@ -108,20 +84,31 @@ def _load_untrained(
         compile=settings.compile,
     )
     return Subject(
-        label, f"{UNTRAINED}{geometry.name}", None, None, settings, backend, None,
-        backend.n_parameters, geometry, seconds(),
-    )  # fmt: skip
+        label=label,
+        name=f"{UNTRAINED}{geometry.name}",
+        revision=None,
+        content_sha256=None,
+        settings=settings,
+        backend=backend,
+        tokenizer=None,
+        n_parameters=backend.n_parameters,
+        geometry=geometry,
+        load_seconds=None,
+    )
 
 
-def _load_trained(
-    name: str, settings: Settings, label: str, mirror: Path | None, seconds: Callable[[], float]
-) -> Subject:
-    source = find_model(name, mirror=mirror, dtype=settings.dtype, max_length=settings.max_length)
-    model = source.load(settings.device)
-    if not has_backend(model):
+def _trained(name: str, settings: Settings, label: str, mirror: Path | None) -> Subject:
+    loading = Loading(dtype=settings.dtype)
+    source = find_model(name, mirror=mirror, loading=loading, max_length=settings.max_length)
+    # Not timed: the first of its kind imports code, may be downloaded, and wakes the device.
+    if not has_backend(source.load(settings.device)):
         problem = "is not an encoder that our engine drives; its speed cannot be measured"
         hint = "dense sentence-transformers models can be, and untrained: geometries"
         raise BadInput(Fault(f"model {name}", problem, hint))
+    gc.collect()  # two of it may not fit the device
+    started = time.perf_counter()
+    model = source.load(settings.device)
+    load_seconds = time.perf_counter() - started
     inner = model.model
     config = getattr(inner.transformers_model, "config", None)
     return Subject(
@@ -136,5 +123,5 @@ def _load_trained(
         tokenizer=getattr(inner, "tokenizer", None),
         n_parameters=sum(each.numel() for each in inner.parameters()),
         geometry=None if config is None else geometry_of(config),
-        load_seconds=seconds(),
+        load_seconds=load_seconds,
     )

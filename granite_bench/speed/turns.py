@@ -16,9 +16,10 @@ from granite_bench.speed.measure import (
     run_pass,
     warm_up,
 )
-from granite_bench.speed.ratio import Ratio, paired_ratio
+from granite_bench.speed.ratio import paired_ratio
 from granite_bench.speed.subject import Subject
 from granite_bench.speed.workload import Workload
+from granite_bench.speed_comparison import Ratio
 
 Say = Callable[[str], None]
 
@@ -33,7 +34,7 @@ class Measurement:
         latencies: one per turn; none for other protocols.
         peak_flops: of a plain matrix product on the same device in the same dtype, operations a
             second, the best of before and after.
-        comparison: shared by the models that took turns; None for a model alone.
+        turns_id: shared by the models that took turns; None for a model alone.
         position: in each turn, from 0.
     """
 
@@ -43,7 +44,7 @@ class Measurement:
     passes: list[Pass] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     peak_flops: float = 0.0
-    comparison: str | None = None
+    turns_id: str | None = None
     position: int = 0
 
 
@@ -59,7 +60,7 @@ def measure_in_turns(
     """
     together = uuid.uuid4().hex[:12] if len(subjects) > 1 else None
     found = [
-        Measurement(subject, workload, comparison=together, position=position)
+        Measurement(subject, workload, turns_id=together, position=position)
         for position, (subject, workload) in enumerate(subjects)
     ]
     _measure_peaks(found)
@@ -76,33 +77,17 @@ def measure_in_turns(
     return found
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The first model's speed to another's, turn by turn, in *unit* per second."""
-
-    one: Measurement
-    other: Measurement
-    unit: str
-    ratio: Ratio
+def compare(one: Measurement, other: Measurement) -> tuple[Ratio, str]:
+    """The speed of one to that of another, turn by turn, in the unit (see common_unit) a second."""
+    unit = common_unit(one, other)
+    return paired_ratio(_speeds(one, unit), _speeds(other, unit)), unit
 
 
-def compare(measured: Sequence[Measurement]) -> list[Comparison]:
+def common_unit(one: Measurement, other: Measurement) -> str:
     """
-    The first model with every other.
-
-    The unit is what both do alike: queries; texts, where they have the same ones; documents,
-    where both were cut from documents; else tokens, since the texts differ.
+    What both do alike: queries; texts, where they have the same ones; documents, where both were
+    cut from documents; else tokens, since the texts differ.
     """
-    first = measured[0]
-    found = []
-    for each in measured[1:]:
-        unit = _unit(first, each)
-        ratio = paired_ratio(_speeds(first, unit), _speeds(each, unit))
-        found.append(Comparison(first, each, unit, ratio))
-    return found
-
-
-def _unit(one: Measurement, other: Measurement) -> str:
     if one.latencies:
         return "queries"
     if one.workload.texts == other.workload.texts:
@@ -130,7 +115,7 @@ def _take_turn(each: Measurement, turn: int, repeats: int) -> None:
     # Each turn has queries of its own, and some to warm up with before them.
     own = workload.texts[turn::repeats]
     queries = [*workload.texts[:WARM_UP_QUERIES], *own]
-    each.latencies.append(measure_latency(each.subject, workload.protocol, queries))
+    each.latencies.append(measure_latency(each.subject, workload, queries))
 
 
 def _measure_peaks(measured: Sequence[Measurement]) -> None:

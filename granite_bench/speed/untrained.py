@@ -18,6 +18,7 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.types import PromptType
 from transformers import AutoModel
 
+from granite_bench.devices import DTYPES
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.tokens import Tokens
 from granite_bench.engine.unpadded import pooled
@@ -31,11 +32,7 @@ from granite_bench.speed.geometry import (
     Geometry,
     transformers_config,
 )
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_LEAST_LENGTH = 3
-"""Tokens: two special ones around one word."""
+from granite_bench.speed.settings import LEAST_LENGTH
 
 
 class UntrainedBackend:
@@ -80,9 +77,9 @@ class UntrainedBackend:
         if dtype not in DTYPES:
             known = ", ".join(DTYPES)
             faults.append(Fault("--dtype", f"unknown type '{dtype}'", f"known: {known}"))
-        if not _LEAST_LENGTH <= length <= geometry.longest:
+        if not LEAST_LENGTH <= length <= geometry.longest:
             problem = f"{length:,} tokens, where {geometry.name} reads"
-            problem += f" {_LEAST_LENGTH} to {geometry.longest:,}"
+            problem += f" {LEAST_LENGTH} to {geometry.longest:,}"
             faults.append(Fault("--max-length", problem))
         if faults:
             raise BadInput(faults)
@@ -91,7 +88,7 @@ class UntrainedBackend:
         self._ids = _WordIds(geometry.vocab_size - N_SPECIAL)
         self.dtype = dtype
         self.similarity_name: str | None = "cosine"
-        self.model = _build(geometry, device, DTYPES[dtype], seed)
+        self.model = _build(geometry, device, getattr(torch, dtype), seed)
         self.device = str(self.model.device)
         self._unpadded: UnpaddedTransformer | None = None
         if padding is False or (padding is None and self.device.startswith("cuda")):
