@@ -24,7 +24,8 @@ from granite_bench.engine.vector_cache import (
     plan_prune,
     read_cache,
 )
-from granite_bench.engine.vectors import StoredVectors, VectorStore, text_keys
+from granite_bench.engine.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors import StoredVectors
 from granite_bench.errors import BadInput, StorageError
 
 SETTINGS: dict[str, Any] = {

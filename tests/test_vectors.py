@@ -20,15 +20,8 @@ from safetensors.numpy import load_file, save_file
 
 from granite_bench.engine.shard import shard_bytes, shard_name
 from granite_bench.engine.vector_index import KEYS_AT_ONCE
-from granite_bench.engine.vectors import (
-    KEY_BYTES,
-    ResidentVectors,
-    StoredVectors,
-    Vectors,
-    VectorStore,
-    default_folder,
-    text_keys,
-)
+from granite_bench.engine.vector_store import KEY_BYTES, VectorStore, default_folder, text_keys
+from granite_bench.engine.vectors import ResidentVectors, StoredVectors, Vectors
 from granite_bench.errors import StorageError
 
 CONFIGURATION = {
@@ -449,7 +442,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from granite_bench.engine.vectors import StoredVectors, VectorStore, text_keys
+from granite_bench.engine.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors import StoredVectors
 
 store = VectorStore(Path(sys.argv[1]), {"model": "org/model"})
 for shard in range(20):
@@ -680,10 +674,12 @@ def test_a_shard_is_read_once_however_often_it_is_asked_for(
 ) -> None:
     """Its own shards not at all."""
     checked: list[str] = []
-    from granite_bench.engine import vectors
+    from granite_bench.engine import vector_store
 
-    check = vectors.check
-    monkeypatch.setattr(vectors, "check", lambda path: checked.append(path.name) or check(path))
+    check = vector_store.check
+    monkeypatch.setattr(
+        vector_store, "check", lambda path: checked.append(path.name) or check(path)
+    )
     writer = filled(tmp_path)
     found_in(writer, "a", "d")
     assert checked == []

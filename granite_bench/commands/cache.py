@@ -175,7 +175,7 @@ def prune(
 def _cached(vectors: Path | None) -> tuple[Path, list[CachedConfiguration]]:
     """The folder, and what is in it; the usual folder need not be there, a named one must."""
     from granite_bench.engine.vector_cache import read_cache
-    from granite_bench.engine.vectors import default_folder
+    from granite_bench.engine.vector_store import default_folder
 
     folder = vectors or default_folder()
     if vectors is None and not folder.exists():

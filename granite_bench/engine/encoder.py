@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,14 @@ from tqdm import tqdm
 
 from granite_bench.engine.backend import Backend, Instruction, is_out_of_memory
 from granite_bench.engine.batching import token_budget_batches
+from granite_bench.engine.endpoint.errors import PartlyEncoded
+from granite_bench.engine.places import Places, different
+from granite_bench.engine.rows import Rows, not_finite, placed
+from granite_bench.engine.text_shards import Limits, selected, shards, windows
 from granite_bench.engine.texts import DOCUMENT_TEMPLATE
 from granite_bench.engine.tokens import Tokens
-from granite_bench.engine.vectors import (
-    ResidentVectors,
-    StoredVectors,
-    Vectors,
-    VectorStore,
-    text_keys,
-)
+from granite_bench.engine.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors import Vectors
 from granite_bench.errors import NonFiniteVectors, TaskError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class EncodingCost:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(Generic[Rows]):
     """
     The vectors of a list of texts.
 
@@ -84,15 +83,15 @@ class Encoded:
         rows: intp (n_texts,); the vector of text i is vectors[rows[i]].
     """
 
-    vectors: Vectors
+    vectors: Vectors[Rows]
     rows: npt.NDArray[np.intp]
 
-    def array(self) -> npt.NDArray[np.float32]:
-        """The vectors of all texts in memory; float32 (n_texts, dim)."""
+    def array(self) -> Rows:
+        """The vectors of all texts in memory; dense ones are float32 (n_texts, dim)."""
         return self.vectors.gather(self.rows)
 
 
-class Encoder:
+class Encoder(Generic[Rows]):
     """
     A model's vectors, from the store where they are there, from the backend otherwise.
 
@@ -102,6 +101,9 @@ class Encoder:
         store_folder: where vectors are kept; None keeps those of the last texts, in memory.
         token_budget: padded tokens per batch; halved when the memory is too small for it.
         batch_size: texts per batch at most; None sets no limit.
+        sparse: whether the backend's vectors are SparseRows.
+        longest_first: whether texts of like length share a shard; else neighbours do, as the pairs
+            of a query must where a server scores them in one request.
 
     Attributes:
         repaired_shards: shards that were found broken and encoded again.
@@ -116,6 +118,8 @@ class Encoder:
         store_folder: Path | None,
         token_budget: int,
         batch_size: int | None = None,
+        sparse: bool = False,
+        longest_first: bool = True,
     ) -> None:
         self.backend = backend
         self.token_budget = token_budget
@@ -123,9 +127,11 @@ class Encoder:
         self.repaired_shards: list[str] = []
         self.budget_cuts: list[int] = []
         self._identity = dict(identity)
+        self._sparse = sparse
+        self._longest_first = longest_first
         self._store_folder = store_folder
         self._stores: dict[tuple[Instruction, int | None], VectorStore] = {}
-        self._last: dict[Instruction, _Last] = {}
+        self._last: dict[Instruction, _Last[Rows]] = {}
 
     def encode(
         self,
@@ -134,7 +140,7 @@ class Encoder:
         cost: EncodingCost,
         *,
         label: str,
-    ) -> Encoded:
+    ) -> Encoded[Rows]:
         """
         The vectors of the different texts among *texts*.
 
@@ -166,13 +172,13 @@ class Encoder:
         del last
         while len(self._last) > 1:
             del self._last[next(iter(self._last))]
-        first, rows = _different(keys)
+        first, rows = different(keys)
         places = self._places(instruction, keys[first])
         cost.store_seconds += time.perf_counter() - started
         cost.n_unique += len(first)
         missing = np.flatnonzero(places.store_of < 0)
         if len(missing):
-            unique = _selected(texts, first)
+            unique = selected(texts, first)
             with tqdm(
                 total=len(missing), desc=label, unit=" texts", disable=None, leave=False
             ) as progress:
@@ -188,7 +194,7 @@ class Encoder:
             n_truncated = int((places.counts > self.backend.max_length).sum())
         cost.n_truncated += n_truncated
         started = time.perf_counter()
-        encoded = Encoded(places.vectors(), rows)
+        encoded = Encoded(places.vectors(RESIDENT_BYTES), rows)
         self._last[instruction] = _Last(keys, encoded, n_truncated)
         cost.store_seconds += time.perf_counter() - started
         return encoded
@@ -198,7 +204,7 @@ class Encoder:
         tokens = self.backend.tokenize(texts, instruction)
         self.backend.encode(tokens, np.arange(len(texts)), instruction)
 
-    def _places(self, instruction: Instruction, keys: npt.NDArray[np.uint64]) -> _Places:
+    def _places(self, instruction: Instruction, keys: npt.NDArray[np.uint64]) -> Places[Rows]:
         """
         Where the vectors of these texts are.
 
@@ -214,18 +220,10 @@ class Encoder:
         stores = [self._store(instruction, each) for each in limits]
         # Without a store there is nothing to keep apart.
         split_at = limit if len(limits) == 2 and self._store_folder is not None else None
-        places = _Places(keys, [store for store in stores if store is not None], split_at)
-        for number, store in enumerate(places.stores):
-            asked = np.flatnonzero(places.store_of < 0)
-            found = store.find(keys[asked])
-            fits = found.shards >= 0
-            if split_at is not None:
-                fits &= (found.token_counts > split_at) == (number == 1)
-            at = asked[fits]
-            places.store_of[at] = number
-            places.shards[at] = found.shards[fits]
-            places.rows[at] = found.rows[fits]
-            places.counts[at] = found.token_counts[fits]
+        found = [store for store in stores if store is not None]
+        places: Places[Rows] = Places(keys, found, split_at, sparse=self._sparse)
+        for number, store in enumerate(found):
+            places.find(number)
             self.repaired_shards += store.repaired_shards
             store.repaired_shards.clear()
         return places
@@ -234,35 +232,59 @@ class Encoder:
         self,
         unique: Iterator[str],
         instruction: Instruction,
-        places: _Places,
+        places: Places[Rows],
         cost: EncodingCost,
         progress: tqdm[Any],
     ) -> None:
-        shards = (
+        window_limits = Limits(TEXTS_PER_WINDOW, CHARACTERS_PER_WINDOW)
+        shard_limits = Limits(TEXTS_PER_SHARD, CHARACTERS_PER_SHARD)
+        missing = (
             (positions, texts)
-            for window in _windows(unique)
-            for positions, texts in _shards(window, self._texts_in_step)
+            for window in windows(unique, window_limits)
+            for positions, texts in shards(
+                window, shard_limits, step=self._texts_in_step, longest_first=self._longest_first
+            )
             # Shards are cut from all texts, found or not: after a crash the same texts meet in
             # the same batches, so the vectors are the same to the last bit.
-            for positions, texts in [_missing_of(positions, texts, places)]
+            for positions, texts in [places.missing_of(positions, texts)]
             if texts
         )
         waiting = time.perf_counter()
-        for positions, tokens in self._tokenized_ahead(shards, instruction):
+        for positions, tokens in self._tokenized_ahead(missing, instruction):
             for number, group in enumerate(_groups(tokens, places.limit)):
                 if len(group) == 0:
                     continue
-                vectors = self._encode_group(tokens, group, instruction, cost, progress)
+                try:
+                    vectors = self._encode_group(tokens, group, instruction, cost, progress)
+                except PartlyEncoded as error:
+                    self._keep(error, positions, tokens, group, places, number)
+                    raise
                 encoded = time.perf_counter()
-                bad = positions[group][~np.isfinite(vectors).all(axis=1)]
+                bad = not_finite(vectors)
                 if len(bad):
-                    raise _BadVectors(bad)
+                    raise _BadVectors(positions[group][bad])
                 places.put(positions[group], vectors, tokens.counts[group], number)
                 cost.n_encoded += len(group)
                 cost.n_tokens_encoded += int(tokens.lengths[group].sum())
                 cost.encode_seconds += encoded - waiting
                 waiting = time.perf_counter()
                 cost.store_seconds += waiting - encoded
+
+    def _keep(
+        self,
+        error: PartlyEncoded,
+        positions: npt.NDArray[np.intp],
+        tokens: Tokens,
+        group: npt.NDArray[np.intp],
+        places: Places[Rows],
+        number: int,
+    ) -> None:
+        """Store what a server answered before it failed: it is paid for."""
+        finite = np.setdiff1d(np.arange(len(error.rows)), not_finite(error.vectors))
+        kept = group[error.rows[finite]]
+        if len(kept):
+            vectors: Any = error.vectors[finite]
+            places.put(positions[kept], vectors, tokens.counts[kept], number)
 
     def _tokenized_ahead(
         self,
@@ -287,17 +309,21 @@ class Encoder:
         instruction: Instruction,
         cost: EncodingCost,
         progress: tqdm[Any],
-    ) -> npt.NDArray[np.float32]:
-        """The vectors of the texts *group* of *tokens*, batch by batch; float32 (n_group, dim)."""
+    ) -> Rows:
+        """The vectors of the texts *group* of *tokens*, batch by batch."""
         lengths = tokens.lengths[group]
-        vectors: npt.NDArray[np.float32] | None = None
-        pending = deque(self._batches(lengths))
+        done: list[tuple[npt.NDArray[np.intp], Rows]] = []
+        pending: deque[npt.NDArray[np.intp]] = deque(self._batches(lengths))
         while pending:
             batch = pending.popleft()
             n_padded = int(lengths[batch].max()) * len(batch)
             shortage = None
             try:
-                new = self.backend.encode(tokens, group[batch], instruction)
+                new: Any = self.backend.encode(tokens, group[batch], instruction)
+            except PartlyEncoded as error:
+                rows = np.concatenate([*(rows for rows, _ in done), batch[error.rows]])
+                vectors = np.concatenate([*(cast("Any", each) for _, each in done), error.vectors])
+                raise PartlyEncoded(str(error), rows, vectors) from error
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -308,14 +334,10 @@ class Encoder:
                 left = np.concatenate([batch, *pending])
                 pending = deque(left[smaller] for smaller in self._batches(lengths[left]))
                 continue
-            if vectors is None:
-                vectors = np.empty((len(group), new.shape[1]), dtype=np.float32)
-            vectors[batch] = new
+            done.append((batch, new))
             cost.n_tokens_padded += n_padded if self.backend.pads else int(lengths[batch].sum())
             progress.update(len(batch))
-        if vectors is None:
-            raise ValueError("a group has at least one text")
-        return vectors
+        return placed(done, len(group))
 
     @property
     def _texts_in_step(self) -> int:
@@ -365,67 +387,12 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class _Last:
+class _Last(Generic[Rows]):
     """The last answer for an instruction: variants of a model ask for it again and again."""
 
     keys: npt.NDArray[np.uint64]
-    encoded: Encoded
+    encoded: Encoded[Rows]
     n_truncated: int
-
-
-class _Places:
-    """
-    Where the vector of each different text is: in which store (-1: nowhere), shard and row.
-
-    Without stores, vectors are kept in memory, text i in row i.
-
-    Args:
-        limit: texts of more tokens go to the second store; None where there is one store.
-    """
-
-    def __init__(
-        self, keys: npt.NDArray[np.uint64], stores: list[VectorStore], limit: int | None
-    ) -> None:
-        self.keys = keys
-        self.stores = stores
-        self.limit = limit
-        self.store_of = np.full(len(keys), -1, dtype=np.int8)
-        self.shards = np.zeros(len(keys), dtype=np.int32)
-        self.rows = np.zeros(len(keys), dtype=np.int32)
-        self.counts = np.zeros(len(keys), dtype=np.int32)
-        self.in_memory: npt.NDArray[np.float32] | None = None
-
-    def put(
-        self,
-        positions: npt.NDArray[np.intp],
-        vectors: npt.NDArray[np.float32],
-        counts: npt.NDArray[np.int32],
-        number: int,
-    ) -> None:
-        """Keep new vectors in the store of that number, or in memory where there is no store."""
-        self.counts[positions] = counts
-        self.store_of[positions] = number
-        if self.stores:
-            store = self.stores[number]
-            self.shards[positions] = store.put(self.keys[positions], vectors, counts)
-            self.rows[positions] = np.arange(len(positions))
-            return
-        if self.in_memory is None:
-            self.in_memory = np.empty((len(self.keys), vectors.shape[1]), dtype=np.float32)
-        self.in_memory[positions] = vectors
-
-    def vectors(self) -> Vectors:
-        """All of them, in memory where they are few."""
-        if self.in_memory is not None:
-            return ResidentVectors(self.in_memory)
-        dim = next((store.dim for store in self.stores if store.dim is not None), 0)
-        paths = [path for store in self.stores for path in store.paths]
-        n_before = np.cumsum([0] + [len(store.paths) for store in self.stores])
-        shards = self.shards + n_before[np.maximum(self.store_of, 0)].astype(np.int32)
-        stored = StoredVectors(paths, shards, self.rows, dim)
-        if len(self.keys) * dim * 4 <= RESIDENT_BYTES:
-            return ResidentVectors(stored.gather(np.arange(len(self.keys))))
-        return stored
 
 
 class _BadVectors(Exception):
@@ -434,37 +401,6 @@ class _BadVectors(Exception):
     def __init__(self, positions: npt.NDArray[np.intp]) -> None:
         super().__init__()
         self.positions = positions
-
-
-def _different(
-    keys: npt.NDArray[np.uint64],
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """
-    The different keys among *keys* (n, 2), in the order of first occurrence.
-
-    Returns:
-        (first, rows): where each different key stands first, ascending, and for each key its
-        number among the different ones.
-    """
-    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal keys stay in their order
-    ordered = keys[order]
-    is_first = np.ones(len(keys), dtype=np.bool_)
-    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    firsts = order[is_first]
-    number = np.empty(len(firsts), dtype=np.intp)
-    number[np.argsort(firsts)] = np.arange(len(firsts))
-    rows = np.empty(len(keys), dtype=np.intp)
-    rows[order] = number[np.cumsum(is_first) - 1]
-    return np.sort(firsts), rows
-
-
-def _selected(blocks: Iterable[Sequence[str]], positions: npt.NDArray[np.intp]) -> Iterator[str]:
-    """The texts at these positions, which ascend."""
-    start = 0
-    for block in blocks:
-        inside = positions[slice(*np.searchsorted(positions, [start, start + len(block)]))]
-        yield from (block[position - start] for position in inside)
-        start += len(block)
 
 
 def _groups(tokens: Tokens, limit: int | None) -> list[npt.NDArray[np.intp]]:
@@ -478,54 +414,3 @@ def _groups(tokens: Tokens, limit: int | None) -> list[npt.NDArray[np.intp]]:
         return [np.arange(len(tokens.counts))]
     truncated = tokens.counts > limit
     return [np.flatnonzero(~truncated), np.flatnonzero(truncated)]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Consecutive different texts, and the number of the first."""
-
-    first: int
-    texts: list[str]
-
-
-def _windows(texts: Iterable[str]) -> Iterator[_Window]:
-    """Texts in their order, cut where a window has enough texts or characters."""
-    first, window, n_characters = 0, list[str](), 0
-    for text in texts:
-        full = len(window) == TEXTS_PER_WINDOW or n_characters + len(text) > CHARACTERS_PER_WINDOW
-        if window and full:
-            yield _Window(first, window)
-            first, window, n_characters = first + len(window), [], 0
-        window.append(text)
-        n_characters += len(text)
-    if window:
-        yield _Window(first, window)
-
-
-def _shards(window: _Window, step: int) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
-    """
-    Numbers and texts, longest first, cut where a shard has enough texts or characters, behind a
-    multiple of *step* texts.
-    """
-    lengths = np.array([len(text) for text in window.texts], dtype=np.int64)
-    order = np.argsort(-lengths, kind="stable")
-    start, n_characters = 0, 0
-    for end, length in enumerate(lengths[order].tolist()):
-        n_texts = end - start
-        full = n_texts >= TEXTS_PER_SHARD or n_characters + length > CHARACTERS_PER_SHARD
-        if n_texts and full and n_texts % step == 0:
-            yield order[start:end] + window.first, [window.texts[i] for i in order[start:end]]
-            start, n_characters = end, 0
-        n_characters += length
-    yield order[start:] + window.first, [window.texts[i] for i in order[start:]]
-
-
-def _missing_of(
-    positions: npt.NDArray[np.intp], texts: list[str], places: _Places
-) -> tuple[npt.NDArray[np.intp], list[str]]:
-    """Those texts of a shard that no store has."""
-    missing = places.store_of[positions] < 0
-    if missing.all():
-        return positions, texts
-    chosen = [text for text, wanted in zip(texts, missing, strict=True) if wanted]
-    return positions[missing], chosen

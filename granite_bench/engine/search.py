@@ -67,6 +67,16 @@ def _as_it_is(vectors: torch.Tensor) -> torch.Tensor:
     return vectors
 
 
+BestTexts = Callable[[npt.NDArray[np.uint32], int], npt.NDArray[np.uint64]]
+"""From the low half of the key of each text (see top_k) to so many largest keys of each query,
+descending; uint64 (n_queries, n_best). Raises NotANumber."""
+
+
+ScoresOfSome = Callable[[int, npt.NDArray[np.intp]], npt.NDArray[np.float32]]
+"""From the row of a query and the places of some texts among those that were gathered to the
+scores of these; float32 (n_some,)."""
+
+
 class NotANumber(Exception):
     """A score of the query in row *row* is NaN."""
 
@@ -110,22 +120,40 @@ def search_exact(
     """
     if docs.n_vectors != documents.n_texts:
         raise ValueError(f"{docs.n_vectors} vectors for {documents.n_texts} texts")
+
+    def best_texts(lows: npt.NDArray[np.uint32], n_best: int) -> npt.NDArray[np.uint64]:
+        if device == "cpu":
+            # Here, since loading numba takes as long as a small search.
+            from granite_bench.engine import host_search
+
+            return host_search.best_texts(queries, docs, lows, top_k=n_best, similarity=similarity)
+        return _on_device(queries, docs, lows, n_best, similarity, device)
+
+    return run_of_best(best_texts, query_ids, documents, top_k=top_k)
+
+
+def run_of_best(
+    best_texts: BestTexts, query_ids: Sequence[str], documents: Documents, *, top_k: int
+) -> Run:
+    """
+    The run of a search that only knows texts.
+
+    Args:
+        best_texts: what finds them for all queries, in the order of *query_ids*.
+        query_ids, documents, top_k: as for search_exact.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; a ranking keeps 1 document or more")
     if not len(query_ids) or not len(documents):
         return _empty_run(query_ids, documents)
     # The top_k best texts hold the top_k best documents: before a document of any other text
     # come the first documents of top_k texts.
-    n_texts = min(top_k, docs.n_vectors)
     lows = np.uint32(2**32 - 1) - documents.text_ranks
     try:
-        if device == "cpu":
-            # Here, since loading numba takes as long as a small search.
-            from granite_bench.engine import host_search
-
-            keys = host_search.best_texts(queries, docs, lows, top_k=n_texts, similarity=similarity)
-        else:
-            keys = _on_device(queries, docs, lows, n_texts, similarity, device)
+        keys = best_texts(lows, min(top_k, documents.n_texts))
     except NotANumber as error:
         raise _not_a_number(query_ids[error.row]) from None
     if len(documents) > documents.n_texts:
@@ -163,6 +191,29 @@ def rank_candidates(
     Arguments and result are those of search_exact; a query without candidates has an empty
     ranking. Raises KeyError when a candidate is not in *documents*.
     """
+    prepared = similarity.prepare(torch.from_numpy(queries.copy()))
+
+    def scores_of(texts: npt.NDArray[np.intp]) -> ScoresOfSome:
+        vectors = similarity.prepare(torch.from_numpy(docs.gather(texts)))
+        return lambda row, some: _scores(prepared[row : row + 1], vectors[some], similarity)[0]
+
+    return run_of_candidates(scores_of, query_ids, documents, candidates=candidates, top_k=top_k)
+
+
+def run_of_candidates(
+    scores_of: Callable[[npt.NDArray[np.intp]], ScoresOfSome],
+    query_ids: Sequence[str],
+    documents: Documents,
+    *,
+    candidates: Mapping[str, Sequence[str]],
+    top_k: int,
+) -> Run:
+    """
+    The run of rank_candidates, whatever vectors are.
+
+    Args:
+        scores_of: gathers the vectors of some texts, and scores them.
+    """
     listed = [list(dict.fromkeys(candidates.get(query_id, ()))) for query_id in query_ids]
     numbers = _numbers([doc_id for of_query in listed for doc_id in of_query], documents)
     ends = np.cumsum([len(of_query) for of_query in listed], dtype=np.intp)
@@ -170,19 +221,18 @@ def rank_candidates(
     depth = min(top_k, max(map(len, listed), default=0))
     best = np.full((len(query_ids), depth), -1, np.int32)
     scores = np.zeros((len(query_ids), depth), np.float32)
-    prepared = similarity.prepare(torch.from_numpy(queries.copy()))
     for group in _groups(docs_of):
         texts, places = np.unique(
             documents.texts[np.concatenate([docs_of[row] for row in group])], return_inverse=True
         )
-        vectors = similarity.prepare(torch.from_numpy(docs.gather(texts.astype(np.intp))))
+        of_some = scores_of(texts.astype(np.intp))
         first = 0
         for row in group:
             of_query = docs_of[row]
             used, columns = np.unique(places[first : first + len(of_query)], return_inverse=True)
             first += len(of_query)
             # Copies of a text are scored once, as in search_exact.
-            of_texts = _scores(prepared[row : row + 1], vectors[used], similarity)[0]
+            of_texts = of_some(row, used)
             if np.isnan(of_texts).any():
                 raise _not_a_number(query_ids[row])
             of_docs = of_texts[columns]

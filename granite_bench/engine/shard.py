@@ -5,6 +5,13 @@ One file of vectors: texts' keys, token counts and vectors, under one checksum.
     token_counts  int32 (n_texts,)        before truncation
     vectors       float32 (n_texts, dim)
 
+Sparse vectors take the place of the last with what is not zero of them (see SparseRows):
+
+    indptr        int64 (n_texts + 1,)
+    indices       int32 (n_values,)
+    values        float32 (n_values,)
+    dim           int32 (1,)
+
 The format is safetensors. Files are read with read(), not mapped: a mapped file that is cut
 while it is read ends the process (SIGBUS), a read one is an error that says so; measured, both
 take the same time. The header is parsed here because a reader of some rows needs no more of the
@@ -28,6 +35,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 from safetensors.numpy import save
+
+from granite_bench.engine.rows import Rows
+from granite_bench.engine.sparse_rows import SparseRows
 
 SUFFIX = ".safetensors"
 
@@ -56,6 +66,7 @@ class Header:
 
     Attributes:
         n_texts, dim: the shape of the vectors.
+        n_values: how many of their numbers are kept, where they are sparse; None: all.
         starts: tensor name -> offset of its first byte in the file.
         n_bytes: of the whole file.
         checksum: of the tensors, in hexadecimal.
@@ -63,6 +74,7 @@ class Header:
 
     n_texts: int
     dim: int
+    n_values: int | None
     starts: Mapping[str, int]
     n_bytes: int
     checksum: str
@@ -84,14 +96,22 @@ def shard_name(keys: npt.NDArray[np.uint64]) -> str:
 
 def shard_bytes(
     keys: npt.NDArray[np.uint64],
-    vectors: npt.NDArray[np.float32],
+    vectors: Rows,
     token_counts: npt.NDArray[np.int32],
 ) -> bytes:
     """The file of a shard; equal arguments give equal bytes."""
+    n_texts, dim = vectors.shape
+    given: dict[str, Any] = {"keys": keys, "token_counts": token_counts}
+    n_values = None
+    if isinstance(vectors, SparseRows):
+        n_values = len(vectors.values)
+        given |= {"indptr": vectors.indptr, "indices": vectors.indices, "values": vectors.values}
+        given["dim"] = [dim]
+    else:
+        given["vectors"] = vectors
     tensors: dict[str, npt.NDArray[Any]] = {
-        "keys": np.ascontiguousarray(keys, dtype=np.uint64),
-        "token_counts": np.ascontiguousarray(token_counts, dtype=np.int32),
-        "vectors": np.ascontiguousarray(vectors, dtype=np.float32),
+        name: np.ascontiguousarray(given[name], dtype)
+        for name, (_, dtype, _) in _tensors(n_texts, dim, n_values).items()
     }
     # One entry of metadata: safetensors writes several in an order that changes.
     content: bytes = save(tensors, metadata={_CHECKSUM: _checksum(tensors)})
@@ -117,7 +137,7 @@ def read_keys(path: Path) -> Keys:
 
 def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.float32]) -> None:
     """
-    Read some vectors of a shard; what is read is not checked.
+    Read some dense vectors of a shard; what is read is not checked.
 
     Args:
         rows: ascending, at least one.
@@ -133,8 +153,7 @@ def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.f
     span = last - first + 1
     with path.open("rb", buffering=0) as file:
         header = read_header(file)
-        if header.dim != dim or not 0 <= first <= last < header.n_texts:
-            raise BrokenShard("it holds other vectors")
+        _require(header, rows, dim, sparse=False)
         start = header.starts["vectors"]
         if span == len(rows) and np.array_equal(rows, np.arange(first, last + 1)):
             read_into(file, start + first * row_bytes, vectors)
@@ -145,6 +164,36 @@ def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.f
         else:
             for row, vector in zip(rows.tolist(), vectors, strict=True):
                 read_into(file, start + row * row_bytes, vector)
+
+
+def read_sparse_rows(path: Path, rows: npt.NDArray[np.int32], dim: int) -> SparseRows:
+    """
+    Read some sparse vectors of a shard; of what is read only the places are checked.
+
+    Args:
+        rows: ascending, at least one.
+
+    Raises:
+        BrokenShard: the file has no such rows.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        header = read_header(file)
+        _require(header, rows, dim, sparse=True)
+        first = int(rows[0])
+        indptr = np.empty(int(rows[-1]) - first + 2, np.int64)
+        read_into(file, header.starts["indptr"] + first * indptr.itemsize, indptr)
+        before, after = int(indptr[0]), int(indptr[-1])
+        if (np.diff(indptr) < 0).any() or before < 0 or after > (header.n_values or 0):
+            raise BrokenShard("its vectors lie outside of it")
+        n_read = after - before
+        indices, values = np.empty(n_read, np.int32), np.empty(n_read, np.float32)
+        read_into(file, header.starts["indices"] + before * indices.itemsize, indices)
+        read_into(file, header.starts["values"] + before * values.itemsize, values)
+    # What reads them has no other guard: it indexes arrays of this length in compiled code.
+    if n_read and not 0 <= indices.min() <= indices.max() < dim:
+        raise BrokenShard("its vectors have other dimensions")
+    return SparseRows(indptr - before, indices, values, dim)[rows - first]
 
 
 def check(path: Path) -> tuple[Header, Stamp]:
@@ -166,7 +215,9 @@ def check(path: Path) -> tuple[Header, Stamp]:
         name: np.frombuffer(
             content, dtype, int(np.prod(shape)), header.starts[name]
         ).reshape(shape)
-        for name, (_, dtype, shape) in _tensors(header.n_texts, header.dim).items()
+        for name, (_, dtype, shape) in _tensors(
+            header.n_texts, header.dim, header.n_values
+        ).items()
     }  # fmt: skip
     if _checksum(tensors) != header.checksum:
         raise BrokenShard("its checksum is wrong")
@@ -196,14 +247,20 @@ def read_header(file: IO[bytes] | io.RawIOBase) -> Header:
     try:
         described = json.loads(file.read(length) or b"")
         checksum = described.pop("__metadata__")[_CHECKSUM]
-        n_texts, dim = described["vectors"]["shape"]
+        n_texts, _ = described["keys"]["shape"]
+        n_values, dim = None, 1
+        if "vectors" in described:
+            _, dim = described["vectors"]["shape"]
+        else:  # their dimension is one of the tensors
+            [n_values] = described["values"]["shape"]
         offsets = {name: described[name].pop("data_offsets") for name in described}
         places = sorted((begin, end, name) for name, (begin, end) in offsets.items())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise BrokenShard("its header is damaged") from None
-    if not (_is_positive(n_texts) and _is_positive(dim) and isinstance(checksum, str)):
+    counts = [n_texts, dim] + ([] if n_values is None else [n_values])
+    if not (all(map(_is_count, counts)) and n_texts and dim and isinstance(checksum, str)):
         raise BrokenShard("its header is damaged")
-    expected = _tensors(n_texts, dim)
+    expected = _tensors(n_texts, dim, n_values)
     if described != {
         name: {"dtype": code, "shape": list(shape)} for name, (code, _, shape) in expected.items()
     }:
@@ -217,12 +274,19 @@ def read_header(file: IO[bytes] | io.RawIOBase) -> Header:
     if n_bytes != 8 + length + at:
         raise BrokenShard("it is cut short" if n_bytes < 8 + length + at else "it is too long")
     starts = {name: 8 + length + begin for begin, _, name in places}
-    return Header(n_texts, dim, starts, n_bytes, checksum)
+    if n_values is not None:
+        found = np.empty(1, np.int32)
+        read_into(file, starts["dim"], found)
+        dim = int(found[0])
+        if dim < 1:
+            raise BrokenShard("its vectors have no dimensions")
+    return Header(n_texts, dim, n_values, starts, n_bytes, checksum)
 
 
 def read_into(file: IO[bytes] | io.RawIOBase, offset: int, array: npt.NDArray[Any]) -> None:
     """
-    Fill a C-contiguous array, which is not empty, from an unbuffered file.
+    Fill a C-contiguous array, which has no axis of length 0 but its only one, from an unbuffered
+    file.
 
     Raises:
         BrokenShard: the file ends before the array is full.
@@ -252,13 +316,30 @@ def left_files(folder: Path) -> list[Path]:
     return sorted(left)
 
 
-def _tensors(n_texts: int, dim: int) -> dict[str, tuple[str, np.dtype[Any], tuple[int, ...]]]:
+def _tensors(
+    n_texts: int, dim: int, n_values: int | None
+) -> dict[str, tuple[str, np.dtype[Any], tuple[int, ...]]]:
     """Tensor name -> type in the header, type of numpy, shape."""
-    return {
+    of_texts: dict[str, tuple[str, np.dtype[Any], tuple[int, ...]]] = {
         "keys": ("U64", np.dtype("<u8"), (n_texts, 2)),
         "token_counts": ("I32", np.dtype("<i4"), (n_texts,)),
-        "vectors": ("F32", np.dtype("<f4"), (n_texts, dim)),
     }
+    if n_values is None:
+        return {**of_texts, "vectors": ("F32", np.dtype("<f4"), (n_texts, dim))}
+    return {
+        **of_texts,
+        "indptr": ("I64", np.dtype("<i8"), (n_texts + 1,)),
+        "indices": ("I32", np.dtype("<i4"), (n_values,)),
+        "values": ("F32", np.dtype("<f4"), (n_values,)),
+        "dim": ("I32", np.dtype("<i4"), (1,)),
+    }
+
+
+def _require(header: Header, rows: npt.NDArray[np.int32], dim: int, *, sparse: bool) -> None:
+    """BrokenShard where these vectors are not in the shard."""
+    in_it = 0 <= rows[0] <= rows[-1] < header.n_texts
+    if header.dim != dim or (header.n_values is not None) != sparse or not in_it:
+        raise BrokenShard("it holds other vectors")
 
 
 def _checksum(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -270,8 +351,8 @@ def _checksum(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _is_positive(number: Any) -> bool:
-    return type(number) is int and number > 0  # True is an int to isinstance
+def _is_count(number: Any) -> bool:
+    return type(number) is int and number >= 0  # True is an int to isinstance
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -22,7 +22,7 @@ Keys = npt.NDArray[np.uint64]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _compiled(signature: str) -> Callable[[_Function], _Function]:
+def compiled(signature: str) -> Callable[[_Function], _Function]:
     """Compile to machine code that runs without the interpreter's lock."""
 
     def compile_(function: _Function) -> _Function:
@@ -36,7 +36,7 @@ def _compiled(signature: str) -> Callable[[_Function], _Function]:
 
 # numba takes .view of a number only from a call of its type.
 # A float32's bits order like the number when it is positive, against it when it is negative.
-@_compiled("uint64(float32, uint32)")
+@compiled("uint64(float32, uint32)")
 def key_of(score: np.float32, low: np.uint32) -> np.uint64:
     """The key of one score."""
     bits = np.float32(score).view(np.uint32) if score != 0 else np.uint32(0)  # -0.0 is 0.0
@@ -44,7 +44,7 @@ def key_of(score: np.float32, low: np.uint32) -> np.uint64:
     return (np.uint64(image) << np.uint64(32)) | np.uint64(low)
 
 
-@_compiled("float32(uint64)")
+@compiled("float32(uint64)")
 def score_of(key: np.uint64) -> np.float32:
     """The score of one key."""
     image = np.uint32(key >> np.uint64(32))
@@ -52,7 +52,7 @@ def score_of(key: np.uint64) -> np.float32:
     return np.uint32(bits).view(np.float32)
 
 
-@_compiled("void(uint64[::1], int64, int64)")
+@compiled("void(uint64[::1], int64, int64)")
 def put_largest_first(keys: Keys, n_keys: int, top_k: int) -> None:
     """Reorder keys[:n_keys] so that its *top_k* largest come first, the least of them last."""
     # Quickselect with the median of three as pivot; the keys all differ.
@@ -84,7 +84,7 @@ def put_largest_first(keys: Keys, n_keys: int, top_k: int) -> None:
             return
 
 
-@_compiled("int64(float32[:, ::1], uint32[::1], int64, uint64[:, ::1], int64[::1], uint64[::1])")
+@compiled("int64(float32[:, ::1], uint32[::1], int64, uint64[:, ::1], int64[::1], uint64[::1])")
 def keep_best(
     scores: npt.NDArray[np.float32],
     lows: npt.NDArray[np.uint32],
@@ -137,7 +137,7 @@ def keep_best(
     return -1
 
 
-@_compiled(
+@compiled(
     "void(uint64[:, ::1], int32[::1], int64[::1], int64[::1], int64[::1], uint32[::1],"
     "uint64[:, ::1])"
 )

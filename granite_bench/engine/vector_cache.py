@@ -29,7 +29,7 @@ from granite_bench.engine.shard import (
     left_files,
     read_header,
 )
-from granite_bench.engine.vectors import CONFIGURATION_FILE, FORMAT_VERSION, usual_dim
+from granite_bench.engine.vector_store import CONFIGURATION_FILE, FORMAT_VERSION, usual_dim
 from granite_bench.errors import BadInput, Fault, did_you_mean
 
 State = Literal["current", "older format", "newer format", "unreadable"]

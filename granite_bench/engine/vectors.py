@@ -1,82 +1,40 @@
 """
-The store of embeddings: each text once per configuration, in checksummed shards on disk.
+What search reads: the vectors of a corpus, in memory or in the shards of the store.
 
-A configuration (model, revision, dtype, maximum length, prompt, ...) has a folder named after
-its hash; inside, shards (shard.py) hold the key of each text, its vector and its token count. A
-text is found by its content alone, whatever task, subset or suite it came from, and a wrong hit
-is impossible because everything that changes a vector is part of its address.
-
-    <folder>/<hash of the configuration>/configuration.json   changed when last used
-    <folder>/<hash of the configuration>/<hash of the texts>.safetensors
-
-In memory a text takes the 28 bytes of its place in the index; vectors stay on disk until
-search asks for a block of them.
+No more of them is in memory than a caller asks for at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import json
-import logging
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Generic, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.shard import (
-    SUFFIX,
-    BrokenShard,
-    Keys,
-    Stamp,
-    check,
-    left_files,
-    read_keys,
-    read_rows,
-    shard_bytes,
-    shard_name,
-    stamp_of,
-)
-from granite_bench.engine.vector_index import Found, VectorIndex
+from granite_bench.engine.rows import Dense, Rows, Rows_co
+from granite_bench.engine.shard import BrokenShard, read_rows
 from granite_bench.errors import StorageError
-from granite_bench.files import cache_folder, write_atomically
 
-logger = logging.getLogger(__name__)
-
-FORMAT_VERSION = 2
-KEY_BYTES = 16
 ROWS_PER_READ = 4096
 """Vectors that are read from shards before they go to their places: they stay in the cache."""
 
-CONFIGURATION_FILE = "configuration.json"
 
-
-def text_keys(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+class Vectors(Protocol[Rows_co]):
     """
-    The addresses of texts inside a configuration.
+    The vectors of a corpus, on disk or in memory.
 
-    Returns:
-        uint64 (n_texts, 2): the first 128 bits of the SHA-256 of each text's UTF-8 bytes.
+    Rows of them are float32 (n, dim), or SparseRows (Vectors[SparseRows]).
     """
-    digests = bytearray()
-    for text in texts:
-        # surrogatepass: a lone surrogate from a broken data set still has an address.
-        digests += hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
-    return np.frombuffer(digests, dtype="<u8").reshape(len(texts), 2).astype(np.uint64, copy=False)
-
-
-class Vectors(Protocol):
-    """What search reads: rows of float32 vectors, on disk or in memory."""
 
     n_vectors: int
     dim: int
 
-    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], Rows_co]]:
         """
         Every vector exactly once, in the order that reads fastest.
 
@@ -84,17 +42,17 @@ class Vectors(Protocol):
             n_rows: vectors per block at most, 1 or more.
 
         Yields:
-            (positions, vectors): intp (n,) and float32 (n, dim), n <= n_rows; both C-contiguous
-            and the caller's to overwrite.
+            (positions, rows): intp (n,) and n <= n_rows vectors; positions and dense vectors are
+            C-contiguous and the caller's to overwrite.
 
         Raises:
             StorageError: a file vanished or was cut since it was found.
         """
         ...
 
-    def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    def gather(self, positions: npt.NDArray[np.intp]) -> Rows_co:
         """
-        The vectors at *positions*, float32 (len(positions), dim), a new array.
+        The vectors at *positions*, copied.
 
         Raises:
             IndexError: a position is not in 0..n_vectors - 1.
@@ -115,20 +73,20 @@ class ResidentVectors:
         self._vectors = vectors
         self.n_vectors, self.dim = vectors.shape
 
-    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], Dense]]:
         """Copies of *n_rows* vectors at a time (see Vectors)."""
-        _require_rows(n_rows)
+        require_rows(n_rows)
         for start in range(0, self.n_vectors, n_rows):
             block = np.array(self._vectors[start : start + n_rows], order="C")
             yield np.arange(start, start + len(block), dtype=np.intp), block
 
     def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """The vectors at *positions*, a new array (see Vectors)."""
-        _require_positions(positions, self.n_vectors)
+        require_positions(positions, self.n_vectors)
         return self._vectors[positions]
 
 
-class StoredVectors:
+class InShards(ABC, Generic[Rows]):
     """
     Vectors in shard files: vector i is row rows[i] of the file paths[shards[i]].
 
@@ -157,301 +115,80 @@ class StoredVectors:
         self._shards = shards
         self._rows = rows
 
-    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+    def blocks(self, n_rows: int) -> Iterator[tuple[npt.NDArray[np.intp], Rows]]:
         """Shard after shard, rows in the order of the file (see Vectors)."""
-        _require_rows(n_rows)
+        require_rows(n_rows)
         order = np.lexsort((self._rows, self._shards))
         for start in range(0, self.n_vectors, n_rows):
             positions = order[start : start + n_rows].copy()
             yield positions, self._read(positions)
 
-    def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """The vectors at *positions*, in the order of shards (see Vectors)."""
-        _require_positions(positions, self.n_vectors)
+    @abstractmethod
+    def _read(self, positions: npt.NDArray[np.intp]) -> Rows:
+        """The vectors at *positions*, which are in the order of shards and rows."""
+
+    def _parts(
+        self, positions: npt.NDArray[np.intp]
+    ) -> Iterator[tuple[npt.NDArray[np.intp], Rows]]:
+        """The vectors at *positions*, some at a time and in the order of shards: (some, rows)."""
+        require_positions(positions, self.n_vectors)
         positions = np.asarray(positions, dtype=np.intp)
         order = np.lexsort((self._rows[positions], self._shards[positions]))
-        gathered = np.empty((len(positions), self.dim), dtype=np.float32)
         for start in range(0, len(order), ROWS_PER_READ):
             some = order[start : start + ROWS_PER_READ]
-            gathered[some] = self._read(positions[some])
+            yield some, self._read(positions[some])
+
+    def _by_shard(
+        self, positions: npt.NDArray[np.intp]
+    ) -> Iterator[tuple[Path, npt.NDArray[np.int32], slice]]:
+        """For *positions* in the order of shards: file, rows in it, and which of them these are."""
+        shards, rows = self._shards[positions], self._rows[positions]
+        starts: list[int] = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
+        for start, end in itertools.pairwise([*starts, len(positions)]):
+            yield self._paths[shards[start]], rows[start:end], slice(start, end)
+
+
+class StoredVectors(InShards[Dense]):
+    """Dense vectors in shard files (see InShards)."""
+
+    def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """The vectors at *positions*, a new array (see Vectors)."""
+        gathered = np.empty((len(positions), self.dim), dtype=np.float32)
+        for some, vectors in self._parts(positions):
+            gathered[some] = vectors
         return gathered
 
     def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """The vectors at *positions*, which are in the order of shards and rows."""
         vectors = np.empty((len(positions), self.dim), dtype=np.float32)
-        shards, rows = self._shards[positions], self._rows[positions]
-        starts = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
-        for start, end in itertools.pairwise([*starts, len(positions)]):
-            path = self._paths[shards[start]]
-            try:
-                read_rows(path, rows[start:end], vectors[start:end])
-            except FileNotFoundError:
-                raise _lost(path, "was removed while it was in use") from None
-            except BrokenShard as error:
-                raise _lost(path, f"was changed while it was in use: {error}") from None
-            except OSError as error:
-                raise _lost(path, f"cannot be read: {error.strerror or error}") from error
+        for path, rows, places in self._by_shard(positions):
+            with explained(path):
+                read_rows(path, rows, vectors[places])
         return vectors
 
 
-class VectorStore:
-    """
-    The vectors of one configuration; several processes may use one store at once.
-
-    Args:
-        folder: where all configurations live; made when the first shard is written.
-        configuration: everything that changes a vector, JSON-serialisable.
-
-    Attributes:
-        folder: the configuration's own folder.
-        paths: shard number -> file; it only grows.
-        repaired_shards: names of files that were found broken; their texts are not found.
-
-    Raises:
-        StorageError: the folder is there and cannot be read.
-
-    Memory: 28 bytes a text, twice that while shards are taken into the index.
-    """
-
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
-        self._configuration = json.dumps(
-            {"format": FORMAT_VERSION, **configuration}, sort_keys=True, ensure_ascii=False
-        ).encode("utf-8", "surrogatepass")
-        self.folder = folder / hashlib.sha256(self._configuration).hexdigest()[:32]
-        self.repaired_shards: list[str] = []
-        self.paths: list[Path] = []
-        self._number_of: dict[str, int] = {}
-        self._names: list[str] = []
-        self._indexed: set[int] = set()
-        self._index = VectorIndex()
-        self._dim: int | None = None
-        self._checked: dict[int, Stamp] = {}
-        self._ignored: dict[str, Stamp | None] = {}
-        self._marked = False
-        # A store that may only be read keeps what was left in it.
-        with contextlib.suppress(OSError):
-            for left in left_files(self.folder):
-                left.unlink(missing_ok=True)
-        self._look()
-
-    @property
-    def dim(self) -> int | None:
-        """The dimension of the vectors; None while there are none."""
-        return self._dim
-
-    def find(self, keys: npt.NDArray[np.uint64]) -> Found:
-        """
-        Where the texts with these keys are, shards of other processes included.
-
-        The first time a shard has a hit, and again when the file has changed, it is compared
-        with its checksum. A broken one is removed, logged and named in *repaired_shards*, and
-        its texts are not found, so the caller encodes them again. A text in two shards is found
-        in the one with the lower file name.
-
-        Args:
-            keys: text_keys of any texts, uint64 (n_texts, 2).
-
-        Raises:
-            StorageError: the folder cannot be read.
-        """
-        self._look()
-        while True:
-            found = self._index.find(keys, self._ranks())
-            has_hit = np.zeros(len(self.paths) + 1, dtype=np.bool_)
-            has_hit[found.shards] = True  # the last is for -1, not found
-            hit = np.flatnonzero(has_hit[:-1]).tolist()
-            lost = [number for number in hit if not self._is_whole(number)]
-            if not lost:
-                break
-            self._forget(lost)
-        if hit:
-            self._mark_as_used()
-        return found
-
-    def put(
-        self,
-        keys: npt.NDArray[np.uint64],
-        vectors: npt.NDArray[np.float32],
-        token_counts: npt.NDArray[np.int32],
-    ) -> int:
-        """
-        Write one shard, whole or not at all; find sees it at once.
-
-        Args:
-            keys: text_keys of at least one text, uint64 (n_texts, 2), no two the same.
-            vectors: float32 (n_texts, dim), finite.
-            token_counts: int32 (n_texts,), before truncation.
-
-        Returns:
-            The shard's number; that of an earlier shard when it replaces a broken one.
-
-        Raises:
-            StorageError: the shard could not be written, or the store has vectors of another
-                dimension; the store is as before.
-        """
-        n_texts, dim = vectors.shape
-        if not n_texts or keys.shape != (n_texts, 2) or token_counts.shape != (n_texts,):
-            raise ValueError(f"{keys.shape}, {vectors.shape} and {token_counts.shape} do not agree")
-        if self._dim not in (None, dim):
-            raise StorageError(
-                f"{self.folder}: holds vectors of dimension {self._dim}, this one has {dim}\n"
-                "  the model has changed under its name; remove that folder, then run the same "
-                "command again"
-            )
-        name = shard_name(keys)
-        path = self.folder / name
-        self._describe()
-        write_atomically(path, shard_bytes(keys, vectors, token_counts))
-        number = self._number(name)
-        self._forget([number])
-        self._ignored.pop(name, None)
-        # The index keeps what it is given; the caller may go on with its arrays.
-        self._take({number: Keys(keys.copy(), token_counts.astype(np.int32), dim)})
-        with contextlib.suppress(OSError):  # it is checked by find then
-            self._checked[number] = stamp_of(path)
-        return number
-
-    def _look(self) -> None:
-        """Take up shards that appeared, forget those that vanished."""
-        names = self._shard_names()
-        self._forget([n for n in self._indexed if self._names[n] not in names])
-        # Passed on without a name: _take empties it to make room before it sorts.
-        self._take(self._read_new(sorted(names)))
-
-    def _read_new(self, names: Iterable[str]) -> dict[int, Keys]:
-        """Shard number -> keys, for those of *names* that are whole as far as is read here."""
-        new: dict[str, Keys] = {}
-        for name in names:
-            if self._number_of.get(name) in self._indexed or self._is_ignored(name):
-                continue
-            try:
-                new[name] = read_keys(self.folder / name)
-            except FileNotFoundError:
-                continue
-            except (BrokenShard, OSError) as error:
-                self._discard(self.folder / name, error)
-        dim = self._dim or usual_dim((shard.dim, len(shard.keys)) for shard in new.values())
-        for name in [name for name, shard in new.items() if shard.dim != dim]:
-            self._discard(self.folder / name, _other_dim(new.pop(name).dim, dim))
-        return {self._number(name): shard for name, shard in new.items()}
-
-    def _take(self, shards: dict[int, Keys]) -> None:
-        self._dim = next((shard.dim for shard in shards.values()), self._dim)
-        self._indexed.update(shards)
-        self._index.add(shards, self._ranks())
-
-    def _forget(self, numbers: Iterable[int]) -> None:
-        gone = self._indexed.intersection(numbers)
-        if gone:
-            self._indexed -= gone
-            self._index.remove(gone)
-            for number in gone:
-                self._checked.pop(number, None)
-            if not self._indexed:
-                self._dim = None
-
-    def _number(self, name: str) -> int:
-        if name not in self._number_of:
-            self._number_of[name] = len(self.paths)
-            self.paths.append(self.folder / name)
-            self._names.append(name)
-        return self._number_of[name]
-
-    def _ranks(self) -> npt.NDArray[np.int32]:
-        """The place of each shard in the order of file names."""
-        order = sorted(range(len(self._names)), key=self._names.__getitem__)
-        ranks = np.empty(len(order), dtype=np.int32)
-        ranks[order] = np.arange(len(order), dtype=np.int32)
-        return ranks
-
-    def _is_whole(self, number: int) -> bool:
-        path = self.paths[number]
-        try:
-            if self._checked.get(number) != stamp_of(path):
-                header, stamp = check(path)
-                if header.dim != self._dim:
-                    raise _other_dim(header.dim, self._dim)
-                self._checked[number] = stamp
-        except FileNotFoundError:  # pruned meanwhile, which is no damage
-            return False
-        except (BrokenShard, OSError) as error:
-            self._discard(path, error)
-            return False
-        return True
-
-    def _discard(self, path: Path, reason: Exception) -> None:
-        logger.warning("vector shard %s is broken (%s); its texts are encoded again", path, reason)
-        self.repaired_shards.append(path.name)
-        if isinstance(reason, BrokenShard):  # a disk that cannot be read now may be read later
-            with contextlib.suppress(OSError):  # a store that may only be read
-                path.unlink(missing_ok=True)
-        self._ignored[path.name] = _stamp_or_none(path)
-
-    def _is_ignored(self, name: str) -> bool:
-        return name in self._ignored and self._ignored[name] == _stamp_or_none(self.folder / name)
-
-    def _shard_names(self) -> set[str]:
-        try:
-            with os.scandir(self.folder) as entries:
-                return {
-                    entry.name
-                    for entry in entries
-                    if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
-                }
-        except FileNotFoundError:
-            return set()
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder}: cannot be read: {error.strerror or error}\n"
-                "  make it readable or choose another folder with --vectors, then run the same "
-                "command again"
-            ) from error
-
-    def _describe(self) -> None:
-        """Say in the folder which configuration it is for, where that is not said already."""
-        path = self.folder / CONFIGURATION_FILE
-        try:
-            described = path.read_bytes()
-        except OSError:
-            described = b""
-        if described != self._configuration:
-            write_atomically(path, self._configuration)
-
-    def _mark_as_used(self) -> None:
-        """Once: the time that `granite-bench cache` shows and removes by."""
-        if not self._marked:
-            self._marked = True
-            with contextlib.suppress(OSError, StorageError):  # a store that may only be read
-                self._describe()
-                os.utime(self.folder / CONFIGURATION_FILE)
-
-
-def default_folder() -> Path:
-    """Where vectors are kept when no folder is named."""
-    return cache_folder() / "vectors"
-
-
-def usual_dim(shards: Iterable[tuple[int, int]]) -> int | None:
-    """
-    The dimension that most texts of a folder have; the first of equals, None for no shards.
-
-    Args:
-        shards: (dim, n_texts) of each, in the order of file names.
-    """
-    n_texts: Counter[int] = Counter()
-    for dim, count in shards:
-        n_texts[dim] += count
-    return max(n_texts, key=lambda dim: n_texts[dim], default=None)
-
-
-def _require_rows(n_rows: int) -> None:
+def require_rows(n_rows: int) -> None:
+    """ValueError for a block without rows."""
     if n_rows < 1:
         raise ValueError(f"a block has at least one row, not {n_rows}")
 
 
-def _require_positions(positions: npt.NDArray[np.intp], n_vectors: int) -> None:
+def require_positions(positions: npt.NDArray[np.intp], n_vectors: int) -> None:
+    """IndexError for a position that is not in 0..n_vectors - 1."""
     if len(positions) and not (positions.min() >= 0 and positions.max() < n_vectors):
         raise IndexError(f"a position is not in 0..{n_vectors - 1}")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Says of a shard that cannot be read, though it was found, what to do."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise _lost(path, "was removed while it was in use") from None
+    except BrokenShard as error:
+        raise _lost(path, f"was changed while it was in use: {error}") from None
+    except OSError as error:
+        raise _lost(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def _lost(path: Path, what: str) -> StorageError:
@@ -459,14 +196,3 @@ def _lost(path: Path, what: str) -> StorageError:
         f"{path}: this vector shard {what}\n"
         "  run the same command again: its texts are encoded again, all others are kept"
     )
-
-
-def _other_dim(dim: int, usual: int | None) -> BrokenShard:
-    return BrokenShard(f"it has vectors of dimension {dim}, the folder {usual}")
-
-
-def _stamp_or_none(path: Path) -> Stamp | None:
-    try:
-        return stamp_of(path)
-    except OSError:
-        return None
