@@ -1,0 +1,1 @@
+"""Models behind an endpoint: servers that speak OpenAI's /embeddings, or /rerank."""

@@ -1,0 +1,151 @@
+"""A reranker behind an endpoint: one request for a query and its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.models import ModelMeta
+from mteb.types import PromptType
+
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.endpoint.answers import scores_of, tokens_of
+from granite_bench.engine.endpoint.backend import explained
+from granite_bench.engine.endpoint.client import Endpoint
+from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
+from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
+from granite_bench.engine.endpoint.inputs import InputRequests
+from granite_bench.engine.pairs import pair_of, pair_text
+from granite_bench.engine.tokens import Tokens, estimated
+
+ROUTE = "/rerank"
+ROLE = "pair"
+
+
+class EndpointCrossEncoder:
+    """
+    A reranker behind an endpoint.
+
+    Args:
+        meta: mteb's metadata of the model: where results go.
+        endpoint: the server.
+        name: what the server is asked for (see facts.facts_of).
+
+    Attributes:
+        backend: what scores pairs, as Encoder wants it.
+        identity: what tells its scores from those of other models and servers.
+
+    Raises:
+        EndpointError: the server cannot be reached or fails again and again.
+    """
+
+    def __init__(self, meta: ModelMeta, endpoint: Endpoint, *, name: str) -> None:
+        self.mteb_model_meta = meta
+        facts = facts_of(endpoint, name)
+        self.backend = EndpointRerankBackend(endpoint, facts)
+        self.identity: Mapping[str, Any] = {
+            "endpoint": endpoint.url,
+            "served": {"model": facts.model, **facts.served},
+        }
+
+    def scores(self, query: str, documents: Sequence[str]) -> npt.NDArray[np.float32]:
+        """How well each document answers the query, as the server says; float32 (n_documents,)."""
+        instruction = self.backend.instruction()
+        pairs = [pair_text(query, document) for document in documents]
+        tokens = self.backend.tokenize(pairs, instruction)
+        return self.backend.encode(tokens, np.arange(len(pairs)), instruction)[:, 0]
+
+
+class EndpointRerankBackend:
+    """
+    A server's scores: the text of a pair is its pairs.pair_text, the vector its score.
+
+    Args:
+        endpoint: the server.
+        facts: what it says of itself.
+    """
+
+    name = "endpoint rerank"
+    max_length: int | None = None
+    dtype = "float32"
+    device = "remote"
+    attention: str | None = None
+    similarity_name: str | None = None
+    pads = False
+
+    def __init__(self, endpoint: Endpoint, facts: ServerFacts) -> None:
+        self.endpoint = endpoint
+        self.facts = facts
+        self._requests = InputRequests(endpoint, facts.most_inputs)
+
+    def instruction(
+        self, task: TaskMetadata | None = None, prompt_type: PromptType | None = None
+    ) -> Instruction:
+        """No prompt: the server puts a pair together."""
+        return Instruction(ROLE, "")
+
+    def knows_tokens(self, instruction: Instruction) -> bool:
+        """They are counted by the server, and guessed here."""
+        return False
+
+    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
+        """The pairs with a guess of their tokens."""
+        return estimated(texts, instruction.prompt, None)
+
+    def encode(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
+    ) -> npt.NDArray[np.float32]:
+        """
+        The scores of one batch, float32 (n_rows, 1): a request for each query in it, or more
+        where it has more documents than the server takes at once.
+
+        Raises:
+            PartlyEncoded: the server failed or refused a document; with what it had answered.
+        """
+        pairs = [pair_of(tokens.texts[row]) for row in rows]
+        of_query: dict[str, list[int]] = {}
+        for position, (query, _) in enumerate(pairs):
+            of_query.setdefault(query, []).append(position)
+        scores = np.zeros((len(pairs), 1), dtype=np.float32)
+        answered = np.zeros(len(pairs), dtype=np.bool_)
+
+        def ask(positions: npt.NDArray[np.intp]) -> None:
+            query = pairs[positions[0]][0]
+            documents = [pairs[position][1] for position in positions]
+            scores[positions, 0] = self._request(query, documents)
+            answered[positions] = True
+
+        groups = [np.array(positions, dtype=np.intp) for positions in of_query.values()]
+        try:
+            self._requests.send(groups, tokens.lengths[rows], ask)
+        except EndpointError as error:
+            message = explained(error, self.facts, [document for _, document in pairs])
+            done = np.flatnonzero(answered)
+            raise PartlyEncoded(message, done, scores[done]) from error
+        return scores
+
+    def release_memory(self) -> None:
+        """Nothing of the model is in this machine's memory."""
+
+    def _request(self, query: str, documents: Sequence[str]) -> npt.NDArray[np.float32]:
+        body: dict[str, Any] = {"query": query, **self.facts.extra}
+        if self.facts.is_tei:
+            # Raw scores: after a sigmoid, good documents come near 1 and are told apart less well.
+            body |= {"texts": list(documents), "raw_scores": True, "truncate": True}
+        else:
+            body |= {
+                "model": self.facts.model,
+                "documents": list(documents),
+                "top_n": len(documents),
+                "return_documents": False,
+            }
+
+        def read(answer: Any) -> npt.NDArray[np.float32]:
+            count = tokens_of(answer)
+            self.endpoint.count(n_tokens=count or 0, n_uncounted=int(count is None))
+            return scores_of(answer, len(documents))
+
+        return self.endpoint.post(ROUTE, body, read, divisible=len(documents) > 1)
