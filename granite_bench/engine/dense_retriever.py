@@ -1,19 +1,10 @@
-"""
-Models in the form that mteb evaluates, with what happened written down.
-
-DenseRetriever is our engine under mteb's SearchProtocol and EncoderProtocol. ObservedSearch
-wraps a model that searches by itself (BM25, or mteb's own search over a sparse or multi-vector
-model). Both keep an Observation per split and subset: the run, and how long each part took.
-"""
+"""A dense encoder in the form that mteb evaluates: our engine under its protocols."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,56 +12,18 @@ import numpy.typing as npt
 import torch
 from datasets import Dataset
 from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models import EncoderProtocol, ModelMeta, SearchEncoderWrapper, SearchProtocol
+from mteb.models import EncoderProtocol
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import (
-    Instruction,
-    SentenceTransformersBackend,
-    has_backend,
-    loaded_from,
-)
+from granite_bench.engine.backend import Instruction
 from granite_bench.engine.encoder import Encoded, Encoder, EncodingCost
+from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
 from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.search import similarity_of
 from granite_bench.engine.texts import DocumentTexts, document_ids, query_texts
 from granite_bench.engine.variants import CODED, Variant
 from granite_bench.engine.vectors import ResidentVectors, Vectors
 from granite_bench.errors import NonFiniteVectors, TaskError
-
-LATENCY_QUERIES = 32
-"""Single queries timed per task, after LATENCY_WARM_UP that are not counted."""
-
-LATENCY_WARM_UP = 3
-
-
-@dataclass
-class Observation:
-    """
-    What one split and subset of one task took.
-
-    Attributes:
-        run: what was found, before mteb leaves out a query's own document where a task says so.
-        docs, queries: the cost of encoding; None where the model searches by itself.
-        index_seconds: until the corpus was ready (encoding included).
-        search_seconds: queries to run (encoding of the queries included).
-        rank_seconds: of these, query vectors to run; 0 where not known.
-        query_seconds: one query at a time, encode and search; empty where not measured.
-        prompts: role -> the prompt in force; empty where the model searches by itself.
-    """
-
-    split: str
-    subset: str
-    n_docs: int
-    n_queries: int = 0
-    run: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    docs: EncodingCost | None = None
-    queries: EncodingCost | None = None
-    index_seconds: float = 0.0
-    search_seconds: float = 0.0
-    rank_seconds: float = 0.0
-    query_seconds: list[float] = field(default_factory=list)
-    prompts: dict[str, str] = field(default_factory=dict)
 
 
 class DenseRetriever:
@@ -80,6 +33,7 @@ class DenseRetriever:
     Args:
         model: an encoder that mteb loaded; its *mteb_model_meta* is the identity of the vectors.
         encoder: what makes its vectors.
+        prompts: role (query or document) -> the prompt in force instead of mteb's choice.
 
     Attributes:
         variant: the form of the vectors that searches see. What was encoded for one variant
@@ -88,7 +42,13 @@ class DenseRetriever:
         measure_latency: whether the next search is followed by single queries, timed.
     """
 
-    def __init__(self, model: EncoderProtocol, *, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        model: EncoderProtocol,
+        *,
+        encoder: Encoder,
+        prompts: Mapping[str, str] | None = None,
+    ) -> None:
         self.mteb_model_meta = model.mteb_model_meta
         self.encoder = encoder
         self.variant = Variant()
@@ -96,6 +56,7 @@ class DenseRetriever:
         self.measure_latency = False
         self.as_arrays = False
         self.model = model
+        self._prompts = prompts or {}
         self._similarity = similarity_of(encoder.backend.similarity_name, model.similarity)
         self._documents = Documents([])
         self._docs: Vectors = ResidentVectors(np.empty((0, 0), dtype=np.float32))
@@ -154,6 +115,12 @@ class DenseRetriever:
             self.measure_latency = False
         return seen.run if self.as_arrays else dict(seen.run)
 
+    @property
+    def _search_device(self) -> str:
+        """Where the model runs; here, where that is a server."""
+        device = self.encoder.backend.device
+        return "cpu" if device == "remote" else device
+
     def _search(
         self,
         vectors: npt.NDArray[np.float32],
@@ -163,7 +130,7 @@ class DenseRetriever:
     ) -> Run:
         return self.variant.search(
             vectors, self._docs, query_ids, self._documents,
-            top_k=top_k, similarity=self._similarity, device=self.encoder.backend.device,
+            top_k=top_k, similarity=self._similarity, device=self._search_device,
             candidates=candidates,
         )  # fmt: skip
 
@@ -200,6 +167,8 @@ class DenseRetriever:
         self, task: TaskMetadata, prompt_type: PromptType | None, seen: Observation
     ) -> Instruction:
         instruction = self.encoder.backend.instruction(task, prompt_type)
+        if prompt_type is not None and prompt_type.value in self._prompts:
+            instruction = replace(instruction, prompt=self._prompts[prompt_type.value])
         seen.prompts[prompt_type.value if prompt_type else "text"] = instruction.prompt
         return instruction
 
@@ -240,114 +209,3 @@ class DenseRetriever:
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
         return seconds[LATENCY_WARM_UP:]
-
-
-class ObservedSearch:
-    """A model that searches by itself, timed, its runs kept; what it returns is untouched."""
-
-    def __init__(self, model: SearchProtocol, meta: ModelMeta) -> None:
-        self.mteb_model_meta = meta
-        self.observations: list[Observation] = []
-        self.measure_latency = False
-        self.model = model
-        if isinstance(model, SearchEncoderWrapper):
-            model.model = _TimedEncoder(model.model, self)
-
-    def index(self, corpus: Dataset, *, hf_split: str, hf_subset: str, **kwargs: Any) -> None:
-        """Let the model index the corpus (mteb's SearchProtocol)."""
-        seen = Observation(hf_split, hf_subset, n_docs=len(corpus))
-        started = time.perf_counter()
-        with _quiet_unless_watched():
-            self.model.index(corpus, hf_split=hf_split, hf_subset=hf_subset, **kwargs)
-        seen.index_seconds = time.perf_counter() - started
-        self.observations.append(seen)
-
-    def search(self, queries: Dataset, **kwargs: Any) -> Mapping[str, Mapping[str, float]]:
-        """Let the model search (mteb's SearchProtocol)."""
-        seen = self.observations[-1]
-        seen.n_queries = len(queries)
-        started = time.perf_counter()
-        with _quiet_unless_watched():
-            seen.run = self.model.search(queries, **kwargs)
-        seen.search_seconds += time.perf_counter() - started
-        # mteb's own search forgets the corpus after each search; BM25 keeps its index.
-        if self.measure_latency and not isinstance(self.model, SearchEncoderWrapper):
-            seen.query_seconds = self._latencies(queries, kwargs)
-            self.measure_latency = False
-        return seen.run
-
-    def _latencies(self, queries: Dataset, kwargs: Mapping[str, Any]) -> list[float]:
-        seconds = []
-        for position in range(min(len(queries), LATENCY_WARM_UP + LATENCY_QUERIES)):
-            query = queries.select([position])
-            started = time.perf_counter()
-            with _quiet_unless_watched():
-                self.model.search(query, **kwargs)
-            seconds.append(time.perf_counter() - started)
-        return seconds[LATENCY_WARM_UP:]
-
-
-def retriever_for(
-    model: Any,
-    *,
-    encoder_options: Mapping[str, Any],
-    padding: bool | None = None,
-    content_sha256: str | None = None,
-) -> DenseRetriever | ObservedSearch:
-    """
-    The form in which a loaded model is evaluated.
-
-    Args:
-        model: what mteb's metadata loaded, with its *mteb_model_meta*.
-        encoder_options: store_folder and token_budget of Encoder, for a dense encoder.
-        padding: as for SentenceTransformersBackend.
-        content_sha256: of the model's files, where they lie in a folder that may change.
-    """
-    meta: ModelMeta = model.mteb_model_meta
-    if isinstance(model, SearchProtocol):
-        return ObservedSearch(model, meta)
-    if not has_backend(model):
-        # Sparse and multi-vector embeddings have no place in the dense store, and wrappers with
-        # code of their own may want titles, splits or subsets: mteb's search gives their scores.
-        return ObservedSearch(SearchEncoderWrapper(model), meta)
-    identity = {
-        "model": meta.name,
-        "revision": meta.revision,
-        "content": content_sha256,
-        "loaded": loaded_from(meta),
-    }
-    backend = SentenceTransformersBackend(model, padding=padding)
-    return DenseRetriever(model, encoder=Encoder(backend, identity, **encoder_options))
-
-
-class _TimedEncoder:
-    """
-    A model under mteb's own search, which encodes the corpus while it searches: the time that
-    documents took is moved from searching to indexing, where it belongs.
-    """
-
-    def __init__(self, model: Any, observed: ObservedSearch) -> None:
-        self._model = model
-        self._observed = observed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def encode(self, *args: Any, prompt_type: PromptType | None = None, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        vectors = self._model.encode(*args, prompt_type=prompt_type, **kwargs)
-        if prompt_type == PromptType.document and self._observed.observations:
-            seconds = time.perf_counter() - started
-            self._observed.observations[-1].index_seconds += seconds
-            self._observed.observations[-1].search_seconds -= seconds
-        return vectors
-
-
-@contextlib.contextmanager
-def _quiet_unless_watched() -> Iterator[None]:
-    """bm25s draws a progress bar per subset, also into logs; keep it to terminals."""
-    if sys.stderr.isatty():
-        yield
-    else:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
