@@ -1,0 +1,164 @@
+"""Statistics over per-query scores, compared with scipy and with cases worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from granite_bench.stats import (
+    ConfidenceInterval,
+    bootstrap_mean,
+    paired_bootstrap_interval,
+    stratified_bootstrap_interval,
+    weighted_mean,
+)
+
+
+def _differences(n: int, seed: int = 1) -> np.ndarray:
+    """Differences as of nDCG: most are ties, gains are larger than losses."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(n) < 0.3, rng.beta(1, 3, n) - 0.1, 0.0)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_the_interval_is_scipys_percentile_interval(confidence: float) -> None:
+    """The ends agree to the Monte Carlo error of both, a hundredth of a standard error or two."""
+    values = _differences(200)
+    ours = paired_bootstrap_interval(values, confidence=confidence, n_resamples=40_000)
+    theirs = scipy_stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=confidence,
+        method="percentile",
+        n_resamples=40_000,
+        batch=1_000,
+        rng=np.random.default_rng(7),
+    ).confidence_interval
+    error = values.std() / np.sqrt(len(values))
+    assert ours.low == pytest.approx(theirs.low, abs=0.06 * error)
+    assert ours.high == pytest.approx(theirs.high, abs=0.06 * error)
+
+
+def test_strata_are_resampled_as_scipy_resamples_samples_of_their_own() -> None:
+    """Mean of the means of two tasks, one with few queries and one with many."""
+    few, many = _differences(30, seed=2), _differences(300, seed=3)
+    ours = stratified_bootstrap_interval([few, many], n_resamples=40_000)
+    theirs = scipy_stats.bootstrap(
+        (few, many),
+        lambda a, b, axis: (a.mean(axis=axis) + b.mean(axis=axis)) / 2,
+        method="percentile",
+        n_resamples=40_000,
+        batch=1_000,
+        rng=np.random.default_rng(7),
+    ).confidence_interval
+    error = 0.5 * np.sqrt(few.var() / len(few) + many.var() / len(many))
+    assert ours.low == pytest.approx(theirs.low, abs=0.06 * error)
+    assert ours.high == pytest.approx(theirs.high, abs=0.06 * error)
+    assert ours.mean == pytest.approx((few.mean() + many.mean()) / 2)
+    assert ours.n == 330
+
+
+def test_two_observations_have_the_quantiles_of_three_means() -> None:
+    """Of 0 and 1, samples of two have means 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4."""
+    half = paired_bootstrap_interval([0.0, 1.0], confidence=0.4)
+    most = paired_bootstrap_interval([0.0, 1.0], confidence=0.6)
+    assert (half.low, half.high) == (0.5, 0.5)  # quantiles 0.3 and 0.7
+    assert (most.low, most.high) == (0.0, 1.0)  # quantiles 0.2 and 0.8
+
+
+def test_equal_differences_have_an_interval_of_no_width() -> None:
+    """Every sample of them has the same mean."""
+    found = paired_bootstrap_interval([0.25] * 5)
+    assert found == ConfidenceInterval(0.25, 0.25, 0.25, 0.95, 5)
+    assert found.excludes_zero
+
+
+def test_the_mean_is_of_the_data_and_not_of_the_samples() -> None:
+    """1, 2 and 6 have the mean 3, however few samples are drawn."""
+    assert paired_bootstrap_interval([1.0, 2.0, 6.0], n_resamples=1).mean == 3.0
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    """A page made twice has the same bytes; another seed draws other samples."""
+    values = _differences(50)
+    assert paired_bootstrap_interval(values) == paired_bootstrap_interval(values)
+    assert paired_bootstrap_interval(values) != paired_bootstrap_interval(values, seed=1)
+
+
+def test_another_seed_draws_other_places() -> None:
+    """Drawn together, a stratum and its opposite would cancel in every sample."""
+    values = _differences(50)
+    one, same, other = (
+        bootstrap_mean(sign * values, seed=seed) for sign, seed in ((1, 0), (-1, 0), (-1, 1))
+    )
+    together = weighted_mean([one, same], [0.5, 0.5]).interval()
+    assert (together.low, together.high) == pytest.approx((0.0, 0.0), abs=1e-12)
+    apart = weighted_mean([one, other], [0.5, 0.5]).interval()
+    assert apart.mean == pytest.approx(0.0, abs=1e-12)
+    assert apart.low < -0.001
+    assert apart.high > 0.001
+
+
+def test_weights_are_of_the_strata() -> None:
+    """A stratum that weighs nothing changes neither the mean nor the ends."""
+    alone = bootstrap_mean(_differences(50))
+    beside = weighted_mean([alone, bootstrap_mean(np.ones(9), seed=1)], [1.0, 0.0])
+    assert beside.interval().low == alone.interval().low
+    assert beside.mean == alone.mean
+
+
+def test_the_interval_holds_the_true_mean_as_often_as_it_says() -> None:
+    """Nine in ten intervals of 100 observations hold it; 400 tries, three standard errors."""
+    rng = np.random.default_rng(5)
+    truth = 0.3 * (0.25 - 0.1)
+    found = []
+    for _ in range(400):
+        values = np.where(rng.random(100) < 0.3, rng.beta(1, 3, 100) - 0.1, 0.0)
+        interval = paired_bootstrap_interval(values, confidence=0.9, n_resamples=500)
+        found.append(interval.low <= truth <= interval.high)
+    assert np.mean(found) == pytest.approx(0.9, abs=3 * np.sqrt(0.9 * 0.1 / 400))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outside"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False)]
+)
+def test_zero_is_outside_of_an_interval_on_one_side_of_it(
+    low: float, high: float, outside: bool
+) -> None:
+    """A gain and a loss beyond noise, and a difference that may be none."""
+    assert ConfidenceInterval(0.0, low, high, 0.95, 9).excludes_zero is outside
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "complaint"),
+    [
+        ([1.0], {}, "two observations"),
+        ([[1.0, 2.0]], {}, "one dimension"),
+        ([1.0, float("nan")], {}, "NaN"),
+        ([1.0, 2.0], {"confidence": 95}, "between 0 and 1"),
+        ([1.0, 2.0], {"n_resamples": 0}, "n_resamples"),
+    ],
+)
+def test_what_has_no_interval_is_refused(
+    values: list[float], options: dict[str, float], complaint: str
+) -> None:
+    """One query says nothing of the next, and NaN would be an interval of NaN."""
+    with pytest.raises(ValueError, match=complaint):
+        paired_bootstrap_interval(values, **options)
+
+
+def test_strata_of_one_size_do_not_draw_the_same_places() -> None:
+    """A stratum and its opposite would cancel in every sample."""
+    values = _differences(50)
+    found = stratified_bootstrap_interval([values, -values])
+    assert found.low < -0.001
+    assert found.high > 0.001
+
+
+def test_strata_and_weights_belong_together() -> None:
+    """An average over nothing has no interval, and every stratum has its weight."""
+    with pytest.raises(ValueError, match="no strata"):
+        stratified_bootstrap_interval([])
+    with pytest.raises(ValueError, match="zip"):
+        weighted_mean([bootstrap_mean([0.0, 1.0])], [0.5, 0.5])
