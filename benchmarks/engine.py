@@ -215,11 +215,11 @@ def _model() -> Any:
 
 
 def _retriever(model: Any) -> Any:
-    from granite_bench.engine.retriever import retriever_for
+    from granite_bench.engine.forms import form_of
     from granite_bench.runner import TOKEN_BUDGET_CPU
 
     encoding = {"store_folder": None, "token_budget": TOKEN_BUDGET_CPU}
-    return retriever_for(model, encoder_options=encoding)
+    return form_of(model, encoder_options=encoding)
 
 
 def _ours(retriever: Any, task: Any, dims: tuple[int, ...] = (384,)) -> None:

@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.retriever import DenseRetriever
 from granite_bench.engine.tokens import Tokens, estimated
 from granite_bench.models import find_model
 from granite_bench.runner import TOKEN_BUDGET_CPU

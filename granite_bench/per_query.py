@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from granite_bench.engine.measures import (
     recall,
 )
 from granite_bench.engine.run import Run
-from granite_bench.store import QUERY_SCHEMA
+from granite_bench.store import QUERY_SCHEMA, RERANKED_QUERY_SCHEMA
 
 TOP_DOCS = 10
 
@@ -88,3 +88,47 @@ def _without_firsts(
         hits = [hit for hit in ranking.items() if not (ignore_identical_ids and hit[0] == query)]
         rest[query] = dict(sorted(hits, key=lambda hit: hit[1], reverse=True)[1:])
     return rest
+
+
+def with_candidate_columns(
+    rows: pa.Table,
+    qrels: Mapping[str, Mapping[str, int]],
+    candidates: Mapping[str, Sequence[str]],
+    *,
+    ignore_identical_ids: bool = False,
+    skip_first_result: bool = False,
+) -> pa.Table:
+    """
+    The rows of a reranked part, with what its candidates allow (store.RERANKED_QUERY_SCHEMA).
+
+    Args:
+        rows: from query_rows.
+        qrels: as for query_rows.
+        candidates: query id -> document ids, the first stage's best first; a query without any
+            scores 0.
+        ignore_identical_ids, skip_first_result: the task's.
+    """
+    queries = rows["query_id"].to_pylist()
+    listed = {query: candidates.get(query, ()) for query in queries}
+    in_order = {
+        query: {doc: float(-place) for place, doc in enumerate(docs)}
+        for query, docs in listed.items()
+    }
+    ideal = {
+        query: {doc: float(qrels[query].get(doc, 0)) for doc in docs}
+        for query, docs in listed.items()
+    }
+    options = {"ignore_identical_ids": ignore_identical_ids}
+    first = find_judged(
+        Run.from_dicts(in_order), qrels, skip_first_result=skip_first_result, **options
+    )
+    # Whatever the best order is, it has no first document to be left out.
+    best = find_judged(Run.from_dicts(ideal), qrels, **options)
+    columns = {
+        "first_stage_ndcg_at_10": ndcg(first, 10),
+        "ceiling_ndcg_at_10": ndcg(best, 10),
+        "candidate_recall": recall(best, max(map(len, listed.values()), default=1) or 1),
+    }
+    for name, values in columns.items():
+        rows = rows.append_column(name, pa.array(values, pa.float64()))
+    return rows.cast(RERANKED_QUERY_SCHEMA)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mteb.abstasks import AbsTask
+from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.first_stage import find_candidates
 from granite_bench.mirror import content_hash
-from granite_bench.models import ModelSource
+from granite_bench.models import ModelSource, Reranking
 from granite_bench.store import ResultStore
 from granite_bench.tasks import Evaluation, is_downloaded, parts_of, sizes
 from granite_bench.tasks.beir import BeirFolderTask
@@ -32,6 +34,7 @@ class Job:
         missing: the evaluations to run; empty when the result is done.
         reason: why they are missing, for people.
         keep: whether the stored result stays and the missing part is added to it.
+        ranking_depth: documents per query that the run keeps on disk; 0 keeps no ranking.
         n_docs, n_queries: of the missing part, where known without a download.
         downloads: hub repositories that are not on this machine.
     """
@@ -41,6 +44,7 @@ class Job:
     missing: list[Evaluation]
     reason: str
     keep: bool = True
+    ranking_depth: int = 0
     n_docs: int | None = None
     n_queries: int | None = None
     downloads: list[str] = field(default_factory=list)
@@ -81,16 +85,31 @@ class Plan:
         return sorted({repo for job in self.to_run for repo in job.downloads})
 
 
-def make_plan(sources: Sequence[ModelSource], tasks: Sequence[AbsTask], store: ResultStore) -> Plan:
+def make_plan(
+    sources: Sequence[ModelSource],
+    tasks: Sequence[AbsTask],
+    store: ResultStore,
+    *,
+    ranking_depth: int = 0,
+) -> Plan:
     """
     Compare what is asked for with what the store holds.
+
+    Args:
+        sources: a first stage before the rerankers behind it.
+        tasks: aggregates stand for their parts.
+        store: where results go.
+        ranking_depth: documents per query to keep on disk; a result without them is not done.
 
     Raises:
         BadInput: the folder of a data set or a stored record is broken or of a newer format.
     """
     by_name = {part.metadata.name: part for task in tasks for part in parts_of(task)}
     parts = [_Data(part) for part in by_name.values()]
-    return Plan([_job(source, part, store) for source in sources for part in parts])
+    jobs: list[Job] = []
+    for source in sources:
+        jobs += [_job(source, part, store, ranking_depth) for part in parts]
+    return Plan(jobs)
 
 
 def data_source(task: AbsTask) -> dict[str, Any]:
@@ -132,35 +151,83 @@ class _Data:
         return is_downloaded(self.task)
 
 
-def _job(source: ModelSource, data: _Data, store: ResultStore) -> Job:
+def _job(source: ModelSource, data: _Data, store: ResultStore, ranking_depth: int) -> Job:
+    if not isinstance(data.task, AbsTaskRetrieval):
+        ranking_depth = 0  # nothing is ranked
+    job = _compared(source, data, store, ranking_depth)
+    job.ranking_depth = ranking_depth
+    return job if job.done else _to_run(job, data)
+
+
+def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_depth: int) -> Job:
     task, name = data.task, data.task.metadata.name
     wanted = [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
     # First of all: a record of a newer format must stop the run, whatever else is there.
     record = store.load_record(source.meta, name)
     result = store.load(source.meta, name)
     if result is None:
-        return _to_run(Job(source, task, wanted, "no result yet"), data)
+        return Job(source, task, wanted, "no result yet")
     _refuse_another_folder(task, record, store.path(source.meta, name))
     if result.dataset_revision != task.metadata.revision:
         was, now = result.dataset_revision[:12], task.metadata.revision[:12]
         why = f"data changed: revision {was}, now {now}"
-        return _to_run(Job(source, task, wanted, why, keep=False), data)
+        return Job(source, task, wanted, why, keep=False)
     for run in record.get("runs", ()):
         stored = run.get("data", {}).get("content_sha256")
         if stored and data.source["content_sha256"] not in (None, stored):
-            return _to_run(Job(source, task, wanted, "the data's files changed", keep=False), data)
+            return Job(source, task, wanted, "the data's files changed", keep=False)
         of_model = run.get("model", {}).get("content_sha256")
         if source.folder is not None and of_model not in (None, source.content_sha256):
-            return _to_run(Job(source, task, wanted, "the model's files changed", keep=False), data)
+            return Job(source, task, wanted, "the model's files changed", keep=False)
     there = {
         (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
     }
     missing = [evaluation for evaluation in wanted if evaluation not in there]
+    if not missing and source.reranking is not None:
+        changed = _with_other_candidates(record, source.reranking, name, wanted, store)
+        if changed:
+            return Job(source, task, changed, "the first stage's ranking changed")
+    if not missing and ranking_depth:
+        kept = _kept_rankings(record, ranking_depth)
+        unkept = [evaluation for evaluation in wanted if evaluation not in kept]
+        if unkept:
+            return Job(source, task, unkept, "its ranking is not kept")
     if not missing:
         return Job(source, task, [], "done")
     labels = [subset if subset != "default" else split for split, subset in missing]
     shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-    return _to_run(Job(source, task, missing, f"missing: {shown}"), data)
+    return Job(source, task, missing, f"missing: {shown}")
+
+
+def _kept_rankings(record: Mapping[str, Any], depth: int) -> set[Evaluation]:
+    """The parts of a result whose ranking is on disk, to this depth at least."""
+    return {
+        (entry["split"], entry["subset"])
+        for run in record.get("runs", ())
+        if run.get("ranking_depth", 0) >= depth
+        for entry in run["evaluations"]
+    }
+
+
+def _with_other_candidates(
+    record: Mapping[str, Any],
+    reranking: Reranking,
+    task: str,
+    wanted: Sequence[Evaluation],
+    store: ResultStore,
+) -> list[Evaluation]:
+    """The parts whose candidates are not those that were scored."""
+    scored = {
+        (entry["split"], entry["subset"]): entry.get("candidates_sha256")
+        for run in record.get("runs", ())
+        for entry in run["evaluations"]
+    }
+    changed = []
+    for part in wanted:
+        now = find_candidates(store, reranking, task, part)
+        if now is None or now.sha256 != scored.get(part):
+            changed.append(part)
+    return changed
 
 
 def _refuse_another_folder(task: AbsTask, record: Mapping[str, Any], path: Path) -> None:

@@ -8,6 +8,7 @@ The layout is mteb's ResultCache, with our records in a folder beside each resul
     results/<model>/<revision>/run_settings.jsonl     mteb's own settings
     results/<model>/<revision>/records/<Task>.json    how the result came about (RunRecord)
     results/<model>/<revision>/records/<Task>.parquet one row per query
+    results/<model>/<revision>/records/<Task>.ranking.parquet  its best documents, where kept
     results/<model>/<revision>/experiments/<variant>/ the same again, for a variant of the model
 """
 
@@ -93,6 +94,11 @@ class Result:
 def record_path(result: Path) -> Path:
     """Where the record of the result at this path is."""
     return result.parent / RECORDS / result.name
+
+
+def ranking_path(result: Path) -> Path:
+    """Where the best documents of every query are, of the result at this path, if they are kept."""
+    return record_path(result).with_suffix(".ranking.parquet")
 
 
 def read_record(path: Path) -> dict[str, Any]:

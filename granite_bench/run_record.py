@@ -5,21 +5,27 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import pyarrow as pa
+import torch
 from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
-from sentence_transformers import SentenceTransformer
 
 from granite_bench.engine.encoder import EncodingCost
-from granite_bench.engine.retriever import DenseRetriever, Observation, ObservedSearch
+from granite_bench.engine.endpoint.client import Usage
+from granite_bench.engine.forms import Form
+from granite_bench.engine.observation import Observation
+from granite_bench.engine.observed_search import ObservedSearch
+from granite_bench.engine.reranker import Reranker, RerankerOfMteb
 from granite_bench.engine.texts import DOCUMENT_TEMPLATE
+from granite_bench.first_stage import describe
 from granite_bench.models import ModelSource
-from granite_bench.per_query import query_rows
+from granite_bench.per_query import query_rows, with_candidate_columns
 from granite_bench.plan import data_source
 from granite_bench.provenance import code_revision, hardware, package_versions
+from granite_bench.ranking import Candidates
 from granite_bench.tasks import Evaluation
 
 SPEED_PROTOCOL = "suite-run/1"
@@ -32,11 +38,13 @@ included, store and search not), and seconds from one query's text to its rankin
 def describe_run(
     source: ModelSource,
     task: AbsTask,
-    retriever: DenseRetriever | ObservedSearch,
+    form: Form,
     *,
     date: datetime.datetime | None,
     seconds: Mapping[str, float],
     repaired_shards: Sequence[str],
+    ranking_depth: int,
+    usage: Mapping[str, Any],
     evaluations: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """
@@ -45,10 +53,14 @@ def describe_run(
     Args:
         seconds: total, model_load and data_load.
         repaired_shards: vector shards that were found broken and encoded again.
+        ranking_depth: documents per query that are kept on disk; 0 for none.
+        usage: from added_up().
         evaluations: from observed(), one entry per split and subset.
     """
+    reranked = {"first_stage": describe(source.reranking)} if source.reranking else {}
     return {
         "date": date.isoformat() if date else None,
+        **reranked,
         "model": {
             "name": source.meta.name,
             "revision": source.meta.revision,
@@ -56,37 +68,58 @@ def describe_run(
             "content_sha256": source.content_sha256,
         },
         "data": data_source(task),
-        "settings": _settings(retriever),
+        "settings": _settings(form),
         "packages": package_versions(),
         "code_revision": code_revision(),
-        "hardware": hardware(_device(retriever)),
+        "hardware": hardware(_device(form)),
         "speed_protocol": SPEED_PROTOCOL,
         "seconds": dict(seconds),
         "repaired_shards": list(repaired_shards),
+        "ranking_depth": ranking_depth,
+        **({"usage": dict(usage)} if usage else {}),
         "evaluations": list(evaluations),
     }
 
 
+def added_up(usages: Sequence[Usage], price_per_million_tokens: float | None) -> dict[str, Any]:
+    """What requests to a server took and cost; empty where there is no server."""
+    if not usages:
+        return {}
+    total = Usage(*map(sum, zip(*map(astuple, usages), strict=True)))
+    cost = None if price_per_million_tokens is None else total.price(price_per_million_tokens)
+    prices = {"price_per_million_tokens": price_per_million_tokens, "cost": cost}
+    return asdict(total) | prices
+
+
 def observed(
-    observations: Sequence[Observation], task: AbsTask, part: Sequence[Evaluation]
+    observations: Sequence[Observation],
+    task: AbsTask,
+    part: Sequence[Evaluation],
+    candidates: Mapping[Evaluation, Candidates],
 ) -> tuple[list[dict[str, Any]], list[pa.Table]]:
-    """The record's entries and the per-query rows of one part."""
+    """
+    The record's entries and the per-query rows of one part.
+
+    Args:
+        candidates: what was reordered; empty where nothing was.
+    """
     if not isinstance(task, AbsTaskRetrieval):
         return [_encoded_only(observations, split, subset) for split, subset in part], []
     entries, tables = [], []
     for seen in observations:
         data = task.dataset[seen.subset][seen.split]
-        tables.append(
-            query_rows(
-                data["relevant_docs"],
-                seen.run,
-                split=seen.split,
-                subset=seen.subset,
-                ignore_identical_ids=task.ignore_identical_ids,
-                skip_first_result=task.skip_first_result,
-            )
-        )
+        scored_as = {
+            "ignore_identical_ids": task.ignore_identical_ids,
+            "skip_first_result": task.skip_first_result,
+        }
+        qrels = data["relevant_docs"]
+        rows = query_rows(qrels, seen.run, split=seen.split, subset=seen.subset, **scored_as)
         entry = _entry(seen)
+        reordered = candidates.get((seen.split, seen.subset))
+        if reordered is not None:
+            rows = with_candidate_columns(rows, qrels, reordered.by_query, **scored_as)
+            entry["candidates_sha256"] = reordered.sha256
+        tables.append(rows)
         entry["content_sha256"] = _content_hash(data)
         entries.append(entry)
     return entries, tables
@@ -105,6 +138,8 @@ def _entry(seen: Observation) -> dict[str, Any]:
         "search_seconds": seen.search_seconds,
         "rank_seconds": seen.rank_seconds,
         "query_seconds": seen.query_seconds,
+        **({"pairs": asdict(seen.pairs)} if seen.pairs else {}),
+        **({"sparsity": asdict(seen.sparsity)} if seen.sparsity else {}),
     }
 
 
@@ -136,38 +171,42 @@ def _content_hash(data: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _settings(retriever: DenseRetriever | ObservedSearch) -> dict[str, Any]:
-    if isinstance(retriever, ObservedSearch):
-        inner = _transformer(retriever)
+def _settings(form: Form) -> dict[str, Any]:
+    if isinstance(form, ObservedSearch | RerankerOfMteb):
         settings: dict[str, Any] = {"engine": "mteb's own search"}
+        inner = _torch_model(form)
         if inner is not None:
             settings["dtype"] = str(next(inner.parameters()).dtype).removeprefix("torch.")
-            settings["max_length"] = inner.max_seq_length
+            settings["max_length"] = getattr(inner, "max_seq_length", None)
         return settings
-    backend = retriever.encoder.backend
-    return {
+    backend = form.encoder.backend
+    settings = {
         "engine": "granite-bench exact search",
         "backend": backend.name,
         "dtype": backend.dtype,
         "max_length": backend.max_length,
         "attention": backend.attention,
-        "batches": f"up to {retriever.encoder.token_budget} padded tokens, longest first",
-        "budgets_too_large": list(retriever.encoder.budget_cuts),
-        "dim": retriever.variant.dim,
-        "precision": retriever.variant.precision,
+        "padding": backend.pads,
+        "compile": getattr(backend, "compiled", False),
+        "batches": f"up to {form.encoder.token_budget} padded tokens, longest first",
+        "budgets_too_large": list(form.encoder.budget_cuts),
         "document_template": DOCUMENT_TEMPLATE,
     }
+    if isinstance(form, Reranker):
+        return settings | {"engine": "granite-bench reranking"}
+    return settings | {"dim": form.variant.dim, "precision": form.variant.precision}
 
 
-def _device(retriever: DenseRetriever | ObservedSearch) -> str:
-    if isinstance(retriever, DenseRetriever):
-        return retriever.encoder.backend.device
-    inner = _transformer(retriever)
-    return "cpu" if inner is None else str(inner.device)
+def _device(form: Form) -> str:
+    if not isinstance(form, ObservedSearch | RerankerOfMteb):
+        return form.encoder.backend.device
+    inner = _torch_model(form)
+    return "cpu" if inner is None else str(next(inner.parameters()).device)
 
 
-def _transformer(retriever: ObservedSearch) -> SentenceTransformer | None:
-    """The sentence-transformers model under mteb's search and wrapper, where there is one."""
-    wrapper = getattr(retriever.model, "model", None)
+def _torch_model(form: ObservedSearch | RerankerOfMteb) -> torch.nn.Module | None:
+    """The model under mteb's search and wrapper, where there is one and it has weights."""
+    wrapper = form.model if isinstance(form, RerankerOfMteb) else getattr(form.model, "model", None)
     inner = getattr(wrapper, "model", None)
-    return inner if isinstance(inner, SentenceTransformer) else None
+    has_weights = isinstance(inner, torch.nn.Module) and any(True for _ in inner.parameters())
+    return inner if has_weights else None

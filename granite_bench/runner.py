@@ -23,17 +23,21 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.results import TaskResult
 
-from granite_bench.engine.retriever import (
-    DenseRetriever,
-    ObservedSearch,
-    retriever_for,
-)
+from granite_bench.engine.dense_retriever import DenseRetriever
+from granite_bench.engine.endpoint.backend import EndpointModel
+from granite_bench.engine.endpoint.client import Endpoint, Usage
+from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
+from granite_bench.engine.forms import Form, form_of
+from granite_bench.engine.observed_search import ObservedSearch
+from granite_bench.engine.reranker import Reranker, RerankerOfMteb
 from granite_bench.engine.scoring import needs_dictionaries, scored_over_arrays
 from granite_bench.engine.variants import Variant
 from granite_bench.errors import GraniteBenchError, TaskError
+from granite_bench.first_stage import require_candidates, reranking_of
 from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan
-from granite_bench.run_record import describe_run, observed
+from granite_bench.ranking import Candidates, rows_of
+from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
 from granite_bench.tasks import Evaluation, is_downloaded
 
@@ -47,6 +51,22 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class EndpointOptions:
+    """
+    How to talk to a server.
+
+    Attributes:
+        key_variable: the environment variable that holds the key; None is OPENAI_API_KEY.
+        concurrency: requests at a time; None is the client's choice.
+        price_per_million_tokens: what the server charges; None where nobody said.
+    """
+
+    key_variable: str | None = None
+    concurrency: int | None = None
+    price_per_million_tokens: float | None = None
+
+
+@dataclass(frozen=True)
 class EngineOptions:
     """
     How to encode; nothing here is meant to change a score.
@@ -56,12 +76,16 @@ class EngineOptions:
         token_budget: padded tokens per batch; None chooses by device.
         vectors: the folder of the vector store; None keeps no vectors.
         padding: False leaves it out where the model allows it; None chooses by device.
+        compile: torch.compile for the layers of a model that reads texts without padding.
+        endpoint: how to talk to a server, for models that one computes.
     """
 
     device: str | None = None
     token_budget: int | None = None
     vectors: Path | None = None
     padding: bool | None = None
+    compile: bool = False
+    endpoint: EndpointOptions = EndpointOptions()
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,7 @@ class Outcome:
         cause: why it failed.
         seconds: of this run.
         n_encoded: texts encoded in this run.
+        n_scored: pairs of a query and a document scored in this run.
         repaired_shards: vector shards that were broken and encoded again.
     """
 
@@ -85,6 +110,7 @@ class Outcome:
     cause: str = ""
     seconds: float = 0.0
     n_encoded: int = 0
+    n_scored: int = 0
     repaired_shards: Sequence[str] = ()
 
 
@@ -133,7 +159,7 @@ def _run_model(
         say(f"loading {source.name if len(Plan(jobs).sources) == 1 else source.meta.name}")
         started = time.perf_counter()
         try:
-            retriever = _load(source, options)
+            form = _load(source, options)
         except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
             cause = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
             say(f"FAILED to load {source.name}: {cause}")
@@ -143,11 +169,11 @@ def _run_model(
             first = of_task[0]
             more = f" and {len(of_task) - 1} variants of it" if len(of_task) > 1 else ""
             say(f"running {first.source.name}{more} on {_name(first)} ({first.reason})")
-            for job, outcome in _run_task(of_task, retriever, store, load_seconds):
+            for job, outcome in _run_task(of_task, form, store, options, load_seconds):
                 load_seconds = 0.0  # counted with the first result alone
                 say(_line(outcome, job))
                 outcomes[id(job)] = outcome
-        del retriever
+        del form
         _free_memory()
     return [outcomes[id(job)] for job in jobs]
 
@@ -168,16 +194,44 @@ def _failed(job: Job, cause: str) -> Outcome:
     return Outcome(job.source.name, _name(job), "failed", cause=cause)
 
 
-def _load(source: ModelSource, options: EngineOptions) -> DenseRetriever | ObservedSearch:
+def _load(source: ModelSource, options: EngineOptions) -> Form:
+    if source.loading.endpoint is not None:
+        return _served(source, source.loading.endpoint, options)
     model = source.load(options.device)
     device = str(getattr(getattr(model, "model", None), "device", options.device or "cpu"))
     budget = options.token_budget or (TOKEN_BUDGET_CPU if device == "cpu" else TOKEN_BUDGET_GPU)
-    return retriever_for(
+    return form_of(
         model,
         encoder_options={"store_folder": options.vectors, "token_budget": budget},
         padding=options.padding,
+        compile=options.compile,
+        prompts=source.loading.prompts,
+        query_tokens=source.reranking.query_tokens if source.reranking else None,
         content_sha256=source.content_sha256 if source.folder is not None else None,
     )
+
+
+def _served(source: ModelSource, url: str, options: EngineOptions) -> Form:
+    """A model, or a reranker, that a server computes."""
+    server = Endpoint(
+        url,
+        key_variable=options.endpoint.key_variable,
+        concurrency=options.endpoint.concurrency,
+    )
+    served = EndpointCrossEncoder if source.meta.is_cross_encoder else EndpointModel
+    return form_of(
+        served(source.meta, server, name=source.served_name),
+        encoder_options={"store_folder": options.vectors},
+        prompts=source.loading.prompts,
+    )
+
+
+def _usage(form: Form) -> Usage | None:
+    """What requests to a server took so far; None where the model is on this machine."""
+    if isinstance(form, ObservedSearch | RerankerOfMteb):
+        return None
+    endpoint = getattr(form.encoder.backend, "endpoint", None)
+    return endpoint.usage if isinstance(endpoint, Endpoint) else None
 
 
 @dataclass
@@ -187,14 +241,17 @@ class _Progress:
     seconds: float = 0.0
     result: TaskResult | None = None
     evaluations: list[dict[str, Any]] = field(default_factory=list)
-    tables: list[pa.Table] = field(default_factory=list)
+    queries: list[pa.Table] = field(default_factory=list)
+    rankings: list[pa.Table] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
     failure: Exception | None = None
 
 
 def _run_task(
     jobs: Sequence[Job],
-    retriever: DenseRetriever | ObservedSearch,
+    form: Form,
     store: ResultStore,
+    options: EngineOptions,
     load_seconds: float,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Variants of one model on one task: part by part, each variant, from the same vectors."""
@@ -207,12 +264,12 @@ def _run_task(
     try:
         with _loaded(task, missing):
             data_seconds = time.perf_counter() - started
-            retriever.measure_latency = True
+            form.measure_latency = True
             for part in _batches(task, missing):
                 for job in jobs:
                     own = [each for each in part if each in job.missing]
                     if own and progress[id(job)].failure is None:
-                        _evaluate_part(job, own, retriever, progress[id(job)])
+                        _evaluate_part(job, own, form, store, progress[id(job)])
     except Exception as error:  # noqa: BLE001 (the data could not be loaded)
         for job in jobs:
             progress[id(job)].failure = error
@@ -222,7 +279,8 @@ def _run_task(
         try:
             if done.failure is not None:
                 raise done.failure
-            yield job, _saved(job, done, retriever, store, seconds | {"data_load": data_seconds})
+            seconds |= {"data_load": data_seconds}
+            yield job, _saved(job, done, form, store, options, seconds)
             load_seconds = data_seconds = 0.0
         except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
             what, on_disk = f"{job.source.name} on {_name(job)}", is_downloaded(task)
@@ -236,31 +294,43 @@ def _evaluations(task: AbsTask) -> list[Evaluation]:
 def _evaluate_part(
     job: Job,
     part: Sequence[Evaluation],
-    retriever: DenseRetriever | ObservedSearch,
+    form: Form,
+    store: ResultStore,
     progress: _Progress,
 ) -> None:
     """Evaluate one part for one variant; a failure is noted, so that the other variants go on."""
     started = time.perf_counter()
+    earlier = _usage(form)
     try:
-        _become(retriever, job)
-        retriever.observations.clear()
-        evaluated = _evaluate(retriever, job.task, part)
+        _become(form, job)
+        form.observations.clear()
+        candidates = _candidates(job, part, store)
+        evaluated = _evaluate(form, job, part, candidates)
         progress.result = evaluated if progress.result is None else progress.result.merge(evaluated)
-        described, rows = observed(retriever.observations, job.task, part)
+        described, rows = observed(form.observations, job.task, part, candidates)
         progress.evaluations += described
-        progress.tables += rows
+        progress.queries += rows
+        if job.ranking_depth:
+            progress.rankings += [
+                rows_of(each.run, split=each.split, subset=each.subset, depth=job.ranking_depth)
+                for each in form.observations
+            ]
     except Exception as error:  # noqa: BLE001 (whatever it is, other variants go on)
         progress.failure = error
+    usage = _usage(form)
+    if usage is not None and earlier is not None:
+        progress.usages.append(usage.since(earlier))
     progress.seconds += time.perf_counter() - started
 
 
-def _become(retriever: DenseRetriever | ObservedSearch, job: Job) -> None:
-    """Make the retriever the variant that *job* asks for."""
+def _become(form: Form, job: Job) -> None:
+    """Make the form the variant that *job* asks for."""
     source = job.source
-    if isinstance(retriever, DenseRetriever):
-        retriever.variant = Variant(source.dim, source.precision)
-        retriever.mteb_model_meta = source.described(retriever.model)
-        retriever.as_arrays = not needs_dictionaries(job.task)
+    form.mteb_model_meta = source.described(form.model)
+    if not isinstance(form, ObservedSearch):
+        form.as_arrays = not needs_dictionaries(job.task)
+    if isinstance(form, DenseRetriever):
+        form.variant = Variant(source.dim, source.precision)
     elif source.changes_vectors:
         raise TaskError(
             "this model searches by itself, without vectors that --dims or --precision could "
@@ -271,39 +341,43 @@ def _become(retriever: DenseRetriever | ObservedSearch, job: Job) -> None:
 def _saved(
     job: Job,
     done: _Progress,
-    retriever: DenseRetriever | ObservedSearch,
+    form: Form,
     store: ResultStore,
+    options: EngineOptions,
     seconds: Mapping[str, float],
 ) -> Outcome:
     if done.result is None:
         raise ValueError(f"{_name(job)} has nothing to evaluate")
-    _become(retriever, job)
+    _become(form, job)
     repaired: list[str] = []
-    if isinstance(retriever, DenseRetriever):
-        repaired = list(retriever.encoder.repaired_shards)
-        retriever.encoder.repaired_shards.clear()
+    if isinstance(form, DenseRetriever | Reranker):
+        repaired = list(form.encoder.repaired_shards)
+        form.encoder.repaired_shards.clear()
     run = describe_run(
         job.source,
         job.task,
-        retriever,
+        form,
         date=done.result.date,
         seconds=seconds,
         repaired_shards=repaired,
+        ranking_depth=job.ranking_depth,
+        usage=added_up(done.usages, options.endpoint.price_per_million_tokens),
         evaluations=done.evaluations,
     )
     saved = store.save(
-        retriever.mteb_model_meta,
+        form.mteb_model_meta,
         done.result,
         run=run,
-        queries=pa.concat_tables(done.tables) if done.tables else None,
+        queries=pa.concat_tables(done.queries) if done.queries else None,
+        ranking=pa.concat_tables(done.rankings) if done.rankings else None,
         keep=job.keep,
     )
-    n_encoded = sum(
-        cost["n_encoded"] for e in done.evaluations for cost in (e["docs"], e["queries"]) if cost
-    )
+    costs = [cost for e in done.evaluations for cost in (e["docs"], e["queries"]) if cost]
+    n_scored = sum(e["pairs"]["n_scored"] for e in done.evaluations if "pairs" in e)
     return Outcome(
         job.source.name, _name(job), "ran", saved.main_score, seconds=seconds["total"],
-        n_encoded=n_encoded, repaired_shards=repaired,
+        n_encoded=sum(cost["n_encoded"] for cost in costs), n_scored=n_scored,
+        repaired_shards=repaired,
     )  # fmt: skip
 
 
@@ -320,14 +394,29 @@ def _batches(task: AbsTask, missing: Sequence[Evaluation]) -> list[list[Evaluati
     return [[(s, subset) for s, subset in missing if s == split] for split in splits]
 
 
+def _candidates(
+    job: Job, part: Sequence[Evaluation], store: ResultStore
+) -> dict[Evaluation, Candidates]:
+    """What a reranker reorders; nothing where the model searches, or the task has its own."""
+    reranking = job.source.reranking
+    return {} if reranking is None else require_candidates(store, reranking, _name(job), part)
+
+
 def _evaluate(
-    retriever: DenseRetriever | ObservedSearch, task: AbsTask, part: Sequence[Evaluation]
+    form: Form,
+    job: Job,
+    part: Sequence[Evaluation],
+    candidates: Mapping[Evaluation, Candidates],
 ) -> TaskResult:
     """mteb's own scores of one part of a task."""
-    model: Any = retriever
-    if isinstance(retriever, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
-        model = retriever.model
-    with _narrowed(task, part), scored_over_arrays():
+    task = job.task
+    model: Any = form
+    if isinstance(form, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
+        model = form.model
+    reranked: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if job.source.meta.is_cross_encoder:
+        reranked = reranking_of(task, job.source.reranking, candidates)
+    with _narrowed(task, part), reranked, scored_over_arrays():
         results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
     return results.task_results[0]
 
@@ -386,9 +475,12 @@ def _line(outcome: Outcome, job: Job) -> str:
     if outcome.status == "failed":
         return f"FAILED {outcome.model} on {outcome.task}: {outcome.cause}"
     score = f"{outcome.main_score:.4f}" if outcome.main_score is not None else "-"
+    computed = f"{outcome.n_encoded} texts encoded"
+    if job.source.meta.is_cross_encoder:
+        computed = f"{outcome.n_scored} pairs scored"
     line = (
         f"finished {outcome.model} on {outcome.task}: {job.task.metadata.main_score} {score}, "
-        f"{outcome.n_encoded} texts encoded, {outcome.seconds:.1f} s"
+        f"{computed}, {outcome.seconds:.1f} s"
     )
     for shard in outcome.repaired_shards:
         line += f"\n  vector shard {shard} was broken; its texts were encoded again"

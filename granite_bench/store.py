@@ -26,7 +26,13 @@ from mteb.results import TaskResult
 
 from granite_bench.errors import BadInput, Fault, StorageError
 from granite_bench.files import write_atomically
-from granite_bench.results import RECORD_VERSION, read_record, record_path, results_root
+from granite_bench.results import (
+    RECORD_VERSION,
+    ranking_path,
+    read_record,
+    record_path,
+    results_root,
+)
 
 QUERY_SCHEMA = pa.schema(
     [
@@ -43,6 +49,28 @@ QUERY_SCHEMA = pa.schema(
 )
 """One row per query: its scores, the rank of its first relevant document in the run (from 1,
 null when none is in it), and its ten best documents in trec_eval's order."""
+
+RERANKED_QUERY_SCHEMA = pa.schema(
+    [
+        *QUERY_SCHEMA,
+        ("first_stage_ndcg_at_10", pa.float64()),
+        ("ceiling_ndcg_at_10", pa.float64()),
+        ("candidate_recall", pa.float64()),
+    ]
+)
+"""The rows of a reranked result, with what the candidates allow: nDCG@10 in the first stage's
+order and in the best order there is, and the share of the relevant documents among them."""
+
+RANKING_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("subset", pa.string()),
+        ("query_id", pa.string()),
+        ("doc_ids", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+    ]
+)
+"""One row per query: its documents, best first, equal scores by descending id."""
 
 
 class ResultStore:
@@ -110,6 +138,22 @@ class ResultStore:
                 raise BadInput(Fault(str(rows), f"is no Parquet file: {error}", hint)) from None
         return record
 
+    def load_ranking(self, meta: ModelMeta, task: str) -> pa.Table | None:
+        """
+        The ranking that a run kept, of RANKING_SCHEMA; None where it kept none.
+
+        Raises:
+            BadInput: the file cannot be read.
+        """
+        path = ranking_path(self.path(meta, task))
+        if not path.exists():
+            return None
+        try:
+            return pq.read_table(path, schema=RANKING_SCHEMA)
+        except (OSError, pa.ArrowInvalid) as error:
+            hint = "nothing was changed; move it away, and the first stage is run again"
+            raise BadInput(Fault(str(path), f"is no ranking: {error}", hint)) from None
+
     def save(
         self,
         meta: ModelMeta,
@@ -117,6 +161,7 @@ class ResultStore:
         *,
         run: Mapping[str, Any] | None = None,
         queries: pa.Table | None = None,
+        ranking: pa.Table | None = None,
         keep: bool = True,
     ) -> TaskResult:
         """
@@ -128,7 +173,8 @@ class ResultStore:
             meta: the model; its name, revision and experiment_kwargs decide on the folder.
             result: the splits and subsets of this run.
             run: what happened in this run, with its *evaluations*; None writes no record.
-            queries: this run's rows, of QUERY_SCHEMA.
+            queries: this run's rows, of QUERY_SCHEMA or RERANKED_QUERY_SCHEMA.
+            ranking: this run's best documents, of RANKING_SCHEMA.
             keep: whether a stored result, its record and its rows stay for what this run did
                 not evaluate; False when they are of other data.
 
@@ -147,9 +193,12 @@ class ResultStore:
             keep = stored is not None
             if stored is not None:
                 result = stored.merge(result)
-            if queries is not None:
-                rows = _merged_rows(record.with_suffix(".parquet"), queries, keep=keep)
-                write_atomically(record.with_suffix(".parquet"), _parquet(rows))
+            for path, rows in (
+                (record.with_suffix(".parquet"), queries),
+                (ranking_path(target), ranking),
+            ):
+                if rows is not None:
+                    write_atomically(path, _parquet(_merged_rows(path, rows, keep=keep)))
             if run is not None:
                 runs = _merged_runs(earlier if keep else [], run)
                 content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
@@ -219,7 +268,7 @@ def _merged_runs(earlier: list[dict[str, Any]], run: Mapping[str, Any]) -> list[
 def _merged_rows(path: Path, new: pa.Table, *, keep: bool) -> pa.Table:
     if not keep or not path.exists():
         return new
-    earlier = pq.read_table(path, schema=QUERY_SCHEMA)
+    earlier = pq.read_table(path, schema=new.schema)
     for split, subset in {
         (r["split"], r["subset"]) for r in new.select(["split", "subset"]).to_pylist()
     }:

@@ -125,6 +125,10 @@ class Suite(_Document):
         dims: the dimensions that embeddings are also cut to; the model's own when empty.
         precisions: what they are also kept in; float32 when empty.
         panel: the models that tables of this suite usually compare.
+        first_stages: models whose best documents rerankers reorder.
+        rerankers: cross-encoders behind each of *first_stages*, or the name of a panel of them.
+        top_k: documents per query that are reranked.
+        query_tokens: the reranker's tokens that queries are cut to; all of them when left out.
     """
 
     description: str
@@ -137,7 +141,33 @@ class Suite(_Document):
     precisions: _Precisions = ()
     panel: str | None = None
     models: tuple[str, ...] = ()
+    first_stages: tuple[str, ...] = ()
+    rerankers: tuple[str, ...] = ()
+    top_k: StrictInt | None = Field(default=None, gt=0)
+    query_tokens: StrictInt | None = Field(default=None, gt=0)
     tasks: tuple[SuiteTask, ...] = Field(min_length=1)
+
+    @field_validator("rerankers", mode="before")
+    @classmethod
+    def _from_panel(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in panel_names():
+            hint = did_you_mean(value, panel_names()) or f"there are: {', '.join(panel_names())}"
+            raise PydanticCustomError("panel", f"unknown panel '{value}'; {hint}")
+        return load_panel(value).models
+
+    @model_validator(mode="after")
+    def _reranks_something(self) -> Suite:
+        of_rerankers = {
+            "rerankers": self.rerankers, "top_k": self.top_k, "query_tokens": self.query_tokens
+        }  # fmt: skip
+        given = [name for name, value in of_rerankers.items() if value]
+        if given and not self.first_stages:
+            raise PydanticCustomError(
+                "first_stages", f"{', '.join(given)} need first_stages, and there are none"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -24,8 +24,10 @@ from torch.utils.data import DataLoader
 
 from granite_bench.engine import encoder as encoder_module
 from granite_bench.engine.backend import Instruction, has_backend, loaded_from
+from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.retriever import DenseRetriever, ObservedSearch, retriever_for
+from granite_bench.engine.forms import form_of
+from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.run import Run
 from granite_bench.engine.tokens import Tokens, counted
 from granite_bench.engine.variants import Variant
@@ -158,7 +160,7 @@ def dense(model: Any, store: Path | None = None) -> DenseRetriever:
     """The model in our engine."""
     options: dict[str, Any] = {"store_folder": store, "token_budget": 64}
     if has_backend(model):
-        retriever = retriever_for(model, encoder_options=options)
+        retriever = form_of(model, encoder_options=options)
         assert isinstance(retriever, DenseRetriever)
         return retriever
     meta = model.mteb_model_meta
@@ -645,7 +647,7 @@ def test_bm25s_run_is_untouched(measure_latency: bool) -> None:
     theirs.index(part["corpus"], task_metadata=task, **RETRIEVAL)
     run = theirs.search(part["queries"], task_metadata=task, top_k=25, **RETRIEVAL)
 
-    observed = retriever_for(bm25(), encoder_options={})
+    observed = form_of(bm25(), encoder_options={})
     assert isinstance(observed, ObservedSearch)
     observed.measure_latency = measure_latency
     observed.index(part["corpus"], task_metadata=task, **RETRIEVAL)
@@ -666,12 +668,12 @@ def test_bm25_scores_as_with_mteb_alone() -> None:
     part["queries"] = Dataset.from_dict({"id": [f"q{n}" for n in range(10)], "text": texts})
     task = task_of({"default": part})
     theirs = evaluate(bm25(), task)
-    assert_same_scores(evaluate(retriever_for(bm25(), encoder_options={}), task), theirs)
+    assert_same_scores(evaluate(form_of(bm25(), encoder_options={}), task), theirs)
 
 
 def test_an_observed_search_fits_mtebs_protocol() -> None:
     """Or mteb would refuse to search with it."""
-    assert isinstance(retriever_for(bm25(), encoder_options={}), SearchProtocol)
+    assert isinstance(form_of(bm25(), encoder_options={}), SearchProtocol)
 
 
 def test_a_model_whose_vectors_are_not_dense_is_searched_by_mteb(
@@ -682,7 +684,7 @@ def test_a_model_whose_vectors_are_not_dense_is_searched_by_mteb(
     theirs = evaluate(fixed_encoder(ByHash()), task)
     model = fixed_encoder(ByHash())
     model.mteb_model_meta = model.mteb_model_meta.model_copy(update={"model_type": ["sparse"]})
-    retriever = retriever_for(model, encoder_options={"store_folder": None, "token_budget": 64})
+    retriever = form_of(model, encoder_options={"store_folder": None, "token_budget": 64})
     assert isinstance(retriever, ObservedSearch)
     retriever.measure_latency = True
     assert_same_scores(evaluate(retriever, task), theirs)
@@ -716,7 +718,7 @@ def test_a_models_own_encode_gets_titles_and_bodies_as_from_mteb(
     model, same = fixed_encoder(ByHash()), fixed_encoder(ByHash())
     theirs, ours = Spy(model), Spy(same)
     evaluate(model, task)
-    evaluate(retriever_for(same, encoder_options={}), task)
+    evaluate(form_of(same, encoder_options={}), task)
     assert ("Title document 1", "Title", "document 1") in theirs.rows
     assert ours.rows == theirs.rows
 
@@ -729,7 +731,7 @@ def test_a_models_own_encode_gets_the_split_and_subset_as_from_mteb(
     model, same = fixed_encoder(ByHash()), fixed_encoder(ByHash())
     theirs, ours = Spy(model), Spy(same)
     evaluate(model, task)
-    evaluate(retriever_for(same, encoder_options={}), task)
+    evaluate(form_of(same, encoder_options={}), task)
     assert theirs.places == {("test", "en"), ("test", "de")}
     assert ours.places == theirs.places
 
@@ -760,8 +762,10 @@ def test_documents_under_mtebs_search_count_as_indexing(
 ) -> None:
     """mteb encodes the corpus while it searches; docs/s would be of no work at all."""
     clock = iter(range(1000))
-    monkeypatch.setattr("granite_bench.engine.retriever.time.perf_counter", lambda: next(clock))
-    retriever = retriever_for(fixed_encoder(ByHash()), encoder_options={})
+    monkeypatch.setattr(
+        "granite_bench.engine.observed_search.time.perf_counter", lambda: next(clock)
+    )
+    retriever = form_of(fixed_encoder(ByHash()), encoder_options={})
     evaluate(retriever, task_of({"default": part_of(6, 2)}))
     [seen] = retriever.observations
     # One tick for index() itself and one for the documents' encode; search() spans the rest.

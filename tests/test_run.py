@@ -22,12 +22,12 @@ from mteb.cache import ResultCache
 
 import granite_bench
 from granite_bench.__main__ import main
-from granite_bench.api import prepare
 from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
-from granite_bench.engine.retriever import LATENCY_WARM_UP
+from granite_bench.engine.observation import LATENCY_WARM_UP
 from granite_bench.engine.tokens import Tokens
 from granite_bench.errors import BadInput
 from granite_bench.models import ModelSource, find_model
+from granite_bench.preparation import prepare
 from granite_bench.runner import Outcome
 from granite_bench.store import QUERY_SCHEMA
 from granite_bench.suite import load_suite

@@ -17,7 +17,8 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from sentence_transformers.util import cos_sim, dot_score, quantize_embeddings
 
 from granite_bench.engine import variants as variants_module
-from granite_bench.engine.retriever import DenseRetriever, retriever_for
+from granite_bench.engine.dense_retriever import DenseRetriever
+from granite_bench.engine.forms import form_of
 from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.search import similarity_of
 from granite_bench.engine.variants import Variant
@@ -528,7 +529,7 @@ def scores_of(model: Any) -> dict[str, Any]:
 def retriever_over(minilm: Any) -> DenseRetriever:
     """Our engine around the real model, without a store."""
     options = {"store_folder": None, "token_budget": 4096}
-    retriever = retriever_for(minilm, encoder_options=options)
+    retriever = form_of(minilm, encoder_options=options)
     assert isinstance(retriever, DenseRetriever)
     return retriever
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from granite_bench.commands.options import (
-    DTYPES,
     Names,
     Numbers,
     mirror_option,
@@ -17,6 +16,7 @@ from granite_bench.commands.options import (
     vectors_option,
 )
 from granite_bench.console import count_text, print_rows
+from granite_bench.devices import BACKENDS, DTYPES
 from granite_bench.errors import ExitCode
 from granite_bench.suite import PRECISIONS
 
@@ -40,6 +40,54 @@ from granite_bench.suite import PRECISIONS
     multiple=True,
     help="A subset as mteb names it, such as en; may be repeated.",
 )
+@click.option(
+    "--first-stage",
+    "first_stages",
+    multiple=True,
+    help="Rerank the best documents of this model, or of this run in TREC's format (a file, or "
+    "a folder of export-run); may be repeated.",
+)
+@click.option(
+    "--reranker",
+    "rerankers",
+    multiple=True,
+    help="A cross-encoder, by id or folder; may be repeated.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    help="Documents per query to rerank.  [default: the suite's, or 20]",
+)
+@click.option(
+    "--query-tokens",
+    type=click.IntRange(min=1),
+    help="Cut queries to so many of the reranker's tokens.  [default: the suite's, or all]",
+)
+@click.option(
+    "--keep-ranking",
+    "ranking_depth",
+    type=click.IntRange(min=1),
+    metavar="DEPTH",
+    help="Keep each query's best documents, for export-run.  [default: 100 of a first stage]",
+)
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="Let this OpenAI-compatible server compute the models and rerankers, such as "
+    "https://api.openai.com/v1. Vectors are cut to --dims here; long texts are cut there.",
+)
+@click.option(
+    "--api-key-env",
+    "api_key_variable",
+    metavar="NAME",
+    help="The environment variable that holds the server's key.  [default: OPENAI_API_KEY]",
+)
+@click.option("--concurrency", type=click.IntRange(min=1), help="Requests at a time.  [default: 8]")
+@click.option(
+    "--price-per-million-tokens",
+    type=click.FloatRange(min=0),
+    help="What the server charges, in dollars; the cost is put into the record.",
+)
 @mirror_option
 @click.option(
     "--out",
@@ -56,6 +104,33 @@ from granite_bench.suite import PRECISIONS
     "--dtype",
     type=click.Choice(DTYPES),
     help="Load the weights as this type.  [default: as mteb loads them]",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    help="What computes; the last two want the extras granite-bench[onnx], [openvino].  "
+    "[default: torch]",
+)
+@click.option(
+    "--backend-file",
+    help="The exported model's file in its folder, such as onnx/model_qint8.onnx.  "
+    "[default: onnx/model.onnx, openvino/openvino_model.xml]",
+)
+@click.option(
+    "--prompt-query",
+    help="Put this before every query instead of the model's own prompt; '' puts none.",
+)
+@click.option(
+    "--prompt-doc",
+    "prompt_document",
+    help="Put this before every document instead of the model's own prompt; '' puts none.",
+)
+@click.option(
+    "--trust-remote-code",
+    "trusted",
+    multiple=True,
+    metavar="NAME@REVISION",
+    help="Let the code that comes with this model run, at this revision; may be repeated.",
 )
 @click.option(
     "--max-length",
@@ -81,12 +156,18 @@ from granite_bench.suite import PRECISIONS
     help="Padded tokens per batch.  [default: by device]",
 )
 @padding_option
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="torch.compile the layers of a model that runs without padding: its first batches take "
+    "long.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def run(
     panel: str | None, vectors: Path | None, no_vectors: bool, dry_run: bool, **options: Any
 ) -> None:
     """Evaluate models on SUITE, or on the tasks given with --task."""
-    from granite_bench.api import DEFAULT_VECTORS, prepare
+    from granite_bench.preparation import DEFAULT_VECTORS, prepare
     from granite_bench.suite import load_panel
 
     # What was not given keeps the default of prepare.
