@@ -45,17 +45,17 @@ def task_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
     """One task of a suite; an aggregate's own result counts before the mean of its parts."""
     if task.name not in results and task.parts:
         return _parts_cell(task, results)
-    return _mean_cell(_evaluations(task, task.name), results)
+    return _mean_cell(evaluations_of(task, task.name), results)
 
 
 def own_cell(task: SuiteTask, result: Result) -> Cell:
     """What one result alone gives of a task, or of one of its parts."""
-    return _mean_cell(_evaluations(task, result.task), {result.task: result})
+    return _mean_cell(evaluations_of(task, result.task), {result.task: result})
 
 
 def _parts_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
     """An aggregate without a result of its own: the mean over its parts' scores."""
-    parts = [_mean_cell(_evaluations(task, part), results) for part in task.parts]
+    parts = [_mean_cell(evaluations_of(task, part), results) for part in task.parts]
     whole = [part for part in parts if part.complete]
     values = [part.value for part in whole if part.value is not None]
     return Cell(
@@ -69,7 +69,9 @@ def _parts_cell(task: SuiteTask, results: Mapping[str, Result]) -> Cell:
 
 
 @dataclass(frozen=True)
-class _Evaluation:
+class Evaluation:
+    """The smallest part of a suite that has a score of its own."""
+
     task: str
     split: str
     subset: str
@@ -77,19 +79,21 @@ class _Evaluation:
 
     @property
     def label(self) -> str:
+        """What it is called where it is missing."""
         place = "" if self.subset == "default" else f"[{self.subset}]"
         return f"{self.task}{place} {self.split}"
 
 
-def _evaluations(task: SuiteTask, name: str) -> list[_Evaluation]:
+def evaluations_of(task: SuiteTask, name: str) -> list[Evaluation]:
+    """Every split and subset of a suite's task, or of the part of it with this name."""
     return [
-        _Evaluation(name, split, subset, task.metric)
+        Evaluation(name, split, subset, task.metric)
         for split in task.splits
         for subset in task.subsets
     ]
 
 
-def _mean_cell(evaluations: Sequence[_Evaluation], results: Mapping[str, Result]) -> Cell:
+def _mean_cell(evaluations: Sequence[Evaluation], results: Mapping[str, Result]) -> Cell:
     values: list[float] = []
     missing: list[str] = []
     refused: list[str] = []
@@ -136,7 +140,7 @@ def group_cells(suite: Suite, by: str, results: Mapping[str, Result]) -> dict[st
             if task.group is not None:
                 groups.setdefault(task.group, []).append(task_cell(task, results))
             continue
-        evaluations = _evaluations(task, task.name)
+        evaluations = evaluations_of(task, task.name)
         for label in dict.fromkeys(getattr(evaluation, source) for evaluation in evaluations):
             part = [each for each in evaluations if getattr(each, source) == label]
             groups.setdefault(label, []).append(_mean_cell(part, results))

@@ -33,6 +33,7 @@ class Row:
         revision: the one that most of its results are of; empty without results.
         cells: column -> cell.
         settings: what makes a variant of the model, such as max_length.
+        results: task, or part of one -> the result that counts; of a suite's table alone.
         n_complete: tasks of the suite (or suites of the overview) that are complete.
         average: by the suite's rule, a fraction; None unless every task is complete, or the
             table is partial.
@@ -50,6 +51,7 @@ class Row:
     n_complete: int
     n_tasks: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Result] = field(default_factory=dict)
     average: float | None = None
     rank: int | None = None
     speeds: list[Speed] = field(default_factory=list)
@@ -311,6 +313,7 @@ def _row(
         n_complete=n_complete,
         n_tasks=len(tasks),
         settings={key: value for key, value in settings.items() if key not in dropped},
+        results=results,
         average=suite_average(suite, tasks, results) if whole or options.partial else None,
         speeds=speeds_of(used),
         other_revisions={

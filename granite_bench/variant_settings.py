@@ -1,5 +1,6 @@
 """
-What makes a variant of a model: the dimension and precision of its embeddings, the length of texts.
+What makes a variant of a model: the dimension and precision of its embeddings, the length of texts,
+and what a reranker reordered.
 
 mteb keeps them as experiment_kwargs, and a row's name has them in parentheses; the names of the
 settings stand here alone.
@@ -15,6 +16,9 @@ from granite_bench.results import Result
 DIM = "embed_dim"
 PRECISION = "output_dtypes"
 MAX_LENGTH = "max_length"
+FIRST_STAGE = "first_stage"
+TOP_K = "top_k"
+QUERY_TOKENS = "query_tokens"
 
 FULL_PRECISION = "float32"
 BYTES_PER_VALUE: Mapping[str, float] = {"float32": 4, "float16": 2, "int8": 1, "binary": 1 / 8}

@@ -47,7 +47,7 @@ def write_result(
     """
     folder = root / model.replace("/", "__") / revision
     if settings is not None:
-        name = "__".join(f"{key}_{value}" for key, value in settings.items())
+        name = "__".join(f"{key}_{value}" for key, value in settings.items()).replace("/", "_")
         folder = folder / "experiments" / name
     folder.mkdir(parents=True, exist_ok=True)
     if meta:

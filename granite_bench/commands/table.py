@@ -21,9 +21,8 @@ _table_options = [
     click.option("--panel", help="Show the models of this panel (see panels)."),
     click.option(
         "--by",
-        default="task",
-        show_default=True,
-        help="Columns: task, or a grouping of the suite such as language, type or length.",
+        help="Columns: task, or a grouping of the suite such as language, type or length.  "
+        "[default: task; of a suite of rerankers, what its average is over]",
     ),
     click.option(
         "--partial", is_flag=True, help="Average incomplete rows too, marked with * everywhere."
@@ -53,7 +52,8 @@ def _for_tables(command: Any) -> Any:
     epilog="\b\nExamples:\n"
     "  granite-bench table quickstart\n"
     "  granite-bench table miracl --by language --format md\n"
-    "  granite-bench table matryoshka --curves dimension"
+    "  granite-bench table matryoshka --curves dimension\n"
+    "  granite-bench table rerank-top-20 --gains --by task"
 )
 @click.argument("suite")
 @_for_tables
@@ -65,23 +65,32 @@ def _for_tables(command: Any) -> Any:
 @click.option(
     "--speed", is_flag=True, help="Instead: quality against speed, and who is best at both."
 )
+@click.option(
+    "--gains",
+    is_flag=True,
+    help="Instead: what each reranker gains over its first stage, and how much it could.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(suite: str, form: str, curves: Any, speed: bool, **options: Any) -> None:
-    """Print the table of SUITE, or of an overview: models by tasks, averages, speed."""
-    from granite_bench.report.curves import lay_out_curves
-    from granite_bench.report.layout import lay_out
-    from granite_bench.report.speed import lay_out_speed
+def table(suite: str, form: str, curves: Any, speed: bool, gains: bool, **options: Any) -> None:
+    """
+    Print the table of SUITE, or of an overview: models by tasks, averages, speed.
 
-    if curves and speed:
-        raise click.UsageError("--curves and --speed are two tables; leave one of them")
-    if (curves or speed) and form == "html":
-        what = "--curves" if curves else "--speed"
-        raise click.UsageError(f"the page has it already; leave {what} or --format html")
+    A suite of rerankers has a block for each first stage.
+    """
+    asked = {"--curves": curves, "--speed": speed, "--gains": gains}
+    instead = [name for name, wanted in asked.items() if wanted]
+    if len(instead) > 1:
+        number = {2: "two", 3: "three"}[len(instead)]
+        raise click.UsageError(f"{' and '.join(instead)} are {number} tables; leave one of them")
+    if instead and form == "html":
+        raise click.UsageError(f"the page has it already; leave {instead[0]} or --format html")
     made = _make_table(suite, **options)
-    if speed:
-        page = lay_out_speed(made)
-    else:
-        page = lay_out_curves(made, curves) if curves else lay_out(made)
+    if form == "html":
+        from granite_bench.report.html import suite_page
+
+        click.echo(suite_page(made), nl=False)
+        return
+    page = _lay_out(made, curves=curves, speed=speed, gains=gains)
     if form == "terminal":
         from rich.console import Console
 
@@ -89,10 +98,6 @@ def table(suite: str, form: str, curves: Any, speed: bool, **options: Any) -> No
 
         # A pipe has no width; 80 columns would fold a table that a file has room for.
         print_page(page, Console(width=None if sys.stdout.isatty() else 240))
-    elif form == "html":
-        from granite_bench.report.html import suite_page
-
-        click.echo(suite_page(made), nl=False)
     else:
         from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 
@@ -117,8 +122,33 @@ def report(suite: str, out: Path | None, **options: Any) -> None:
     click.echo(f"report: {path}")
 
 
+def _lay_out(made: Any, *, curves: Any, speed: bool, gains: bool) -> Any:
+    """The page of a table, or what is asked for instead."""
+    if curves:
+        from granite_bench.report.curves import lay_out_curves
+
+        return lay_out_curves(made, curves)
+    if speed:
+        from granite_bench.report.speed import lay_out_speed
+
+        return lay_out_speed(made)
+    if gains or made.suite.rerankers:
+        from granite_bench.report.reranking import lay_out_blocks, lay_out_gains
+
+        return lay_out_gains(made) if gains else lay_out_blocks(made)
+    from granite_bench.report.layout import lay_out
+
+    return lay_out(made)
+
+
 def _make_table(
-    name: str, *, results: Sequence[Path], models: Sequence[str], panel: str | None, **options: Any
+    name: str,
+    *,
+    results: Sequence[Path],
+    models: Sequence[str],
+    panel: str | None,
+    by: str | None,
+    **options: Any,
 ) -> Any:
     from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
     from granite_bench.table import Options, make_overview, make_table
@@ -126,10 +156,13 @@ def _make_table(
     named = [f"local/{Path(m).resolve().name}" if Path(m).is_dir() else m for m in models]
     shown = [*named, *(load_panel(panel).models if panel else ())]
     if is_overview(name):
-        if options["by"] != "task" or options["common"]:
+        if by not in (None, "task") or options["common"]:
             raise click.UsageError("an overview has its suites as columns; leave --by and --common")
         chosen = Options(models=shown or None, **{**options, "facts": True})
         return make_overview(load_overview(name), results, chosen)
-    return make_table(
-        load_suite(name), results, Options(models=shown or None, **options), source=name
-    )
+    suite = load_suite(name)
+    if by is None:
+        over_groups = suite.rerankers and suite.average == "groups"
+        by = suite.groups[0].by if over_groups else "task"
+    chosen = Options(models=shown or None, by=by, **options)
+    return make_table(suite, results, chosen, source=name)

@@ -128,10 +128,15 @@ def score_column(table: Table, column: str, metric: str) -> Column:
 
 
 def speed_columns(table: Table) -> list[Column]:
-    """Three columns per device and protocol: figures that differ in either never share one."""
+    """Columns per device and protocol: figures that differ in either never share one."""
     columns = []
     for number, key in enumerate(table.devices, start=1):
         mark = speed_mark(table, number)
+        speeds = [s for row in table.rows for s in row.speeds if (s.device, s.protocol) == key]
+        if any(speed.pairs_per_second for speed in speeds):
+            columns.append(
+                Column(f"pairs/s {mark}".rstrip(), "1/s", _speed_cell(key, "pairs_per_second"))
+            )
         columns += [
             Column(f"docs/s {mark}".rstrip(), "1/s", _speed_cell(key, "docs_per_second")),
             Column(f"query p50 {mark}".rstrip(), "ms", _speed_cell(key, "query_p50_ms")),
@@ -194,6 +199,7 @@ _HOW_MEASURED = {
     "attention": "attention",
     "batches": "batches",
     "max_length": "max length",
+    "prompt": "prompt",
 }
 
 
@@ -235,6 +241,7 @@ def _share(share: float | None) -> PageCell:
 
 
 def _ordered(printed: Collection[str]) -> list[str]:
+    """What is printed in a column, the highest first."""
     return sorted(printed, key=float, reverse=True)
 
 

@@ -29,7 +29,7 @@ _STAND_INS = {
     "#0000f3": "var(--paper)",
     **{f"#0000{number:02x}": f"var(--series-{number})" for number in range(1, N_COLOURS + 1)},
 }
-_GRID, SOFT, PAPER = "#0000f1", "#0000f2", "#0000f3"
+GRID, SOFT, PAPER = "#0000f1", "#0000f2", "#0000f3"
 
 _FONT_SIZE = 12
 _NOTE_SIZE = 10
@@ -127,7 +127,7 @@ def dress(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, tick_labels)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(axis="y", color=_GRID, linewidth=1)
+    axes.grid(axis="y", color=GRID, linewidth=1)
     axes.set_axisbelow(True)
     for unclipped in axes.get_ygridlines():
         unclipped.set_clip_on(False)

@@ -15,9 +15,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from granite_bench.curves import curves_of
 from granite_bench.report.columns import is_overview
-from granite_bench.report.curves import figures
+from granite_bench.report.curves import figures, looks_of
 from granite_bench.report.layout import headline, lay_out, reproduce
+from granite_bench.report.reranking_figures import reranking_figures
 from granite_bench.report.speed import speed_figures
 from granite_bench.results import Result
 from granite_bench.speed_columns import device_label
@@ -73,6 +75,7 @@ def suite_page(table: Table) -> str:
         overview=is_overview(table),
         figures=figures(table),
         speed_figures=speed_figures(table),
+        reranking_figures=reranking_figures(table, looks_of(curves_of(table))),
         script=Markup(SORT_SCRIPT),
         script_hash=script_hash(SORT_SCRIPT),
     )

@@ -29,7 +29,15 @@ from granite_bench.results import Result
 from granite_bench.selection import RULE
 from granite_bench.speed_columns import protocol_labels
 from granite_bench.table import Row, Table
-from granite_bench.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
+from granite_bench.variant_settings import (
+    DIM,
+    FIRST_STAGE,
+    MAX_LENGTH,
+    PRECISION,
+    QUERY_TOKENS,
+    TOP_K,
+    name_without,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def lay_out(table: Table) -> Page:
         Column("Rank", "", lambda row: PageCell(str(row.rank or HOLE), value=row.rank)),
         Column("Model", "", lambda row: PageCell(row.model, _model_note(row)), numeric=False),
         *(fact_columns(table) if table.options.facts else ()),
-        Column("Suites" if is_overview(table) else "Tasks", "n/N", _completeness),
+        Column("Suites" if is_overview(table) else "Tasks", "n/N", completeness),
         average_column(table),
         *(score_column(table, column, metric) for column, metric in table.columns.items()),
         *speed_columns(table),
@@ -98,6 +106,14 @@ _RUN_OPTIONS = {
     DIM: "--dims",
     PRECISION: "--precision",
     "dtype": "--dtype",
+    "backend": "--backend",
+    "backend_file": "--backend-file",
+    "prompt_query": "--prompt-query",
+    "prompt_document": "--prompt-doc",
+    "endpoint": "--endpoint",
+    FIRST_STAGE: "--first-stage",
+    TOP_K: "--top-k",
+    QUERY_TOKENS: "--query-tokens",
 }
 """Settings of a variant that granite-bench run makes."""
 
@@ -110,7 +126,8 @@ def reproduce(table: Table, row: Row, result: Result) -> str:
     if strange:
         return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
     suite = [] if is_overview(table) else [table.source]
-    words = ["granite-bench", "run", *suite, "--task", result.task, "--model", model]
+    role = "--reranker" if FIRST_STAGE in settings else "--model"
+    words = ["granite-bench", "run", *suite, "--task", result.task, role, model]
     for name, value in sorted(settings.items()):
         named = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         words += [_RUN_OPTIONS[name], named]
@@ -127,7 +144,8 @@ def _model_argument(row: Row) -> str:
     return name_without(row.model, row.settings, row.settings)
 
 
-def _completeness(row: Row) -> PageCell:
+def completeness(row: Row) -> PageCell:
+    """How many tasks (or suites) of how many are complete."""
     text = f"{row.n_complete}/{row.n_tasks}"
     return PageCell(text, value=row.n_complete, partial=not row.complete)
 
@@ -160,17 +178,17 @@ def _notes(table: Table) -> list[str]:
     for row in table.rows:
         refused = [name for cell in row.cells.values() for name in cell.refused]
         if refused:
-            notes.append(f"{row.model}: refused as impossible: {_some(refused)}.")
+            notes.append(f"{row.model}: refused as impossible: {some(refused)}.")
         if row.other_revisions:
             others = [f"{task} ({revision})" for task, revision in row.other_revisions.items()]
-            notes.append(f"{row.model}: not of revision {row.revision}: {_some(sorted(others))}.")
+            notes.append(f"{row.model}: not of revision {row.revision}: {some(sorted(others))}.")
     if any(row.reasons for row in table.rows):
         notes.append(RULE)
     for number, (device, protocol) in enumerate(table.devices, start=1):
         note = (
             f"{speed_mark(table, number)} Speed ({protocol}) on {device}: docs/s over the "
             "documents that were encoded (for a model that searches by itself: indexed); query: "
-            "one at a time, from text to ranking."
+            "one at a time, from text to ranking (of a reranker: to that of its candidates)."
         )
         notes.append(note.lstrip())
     return notes + _record_notes(table)
@@ -223,7 +241,7 @@ def _incomplete(table: Table) -> list[str]:
     for row in table.rows:
         if row.revision and not row.complete:
             missing = sorted({name for cell in row.cells.values() for name in cell.missing})
-            key = row.n_complete, row.n_tasks, _some(missing)
+            key = row.n_complete, row.n_tasks, some(missing)
             lacking.setdefault(key, []).append(row.model)
     notes = []
     for (n_complete, n_tasks, missing_names), models in lacking.items():
@@ -238,5 +256,6 @@ def _incomplete(table: Table) -> list[str]:
     return notes
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first six names, and how many more there are."""
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,197 @@
+"""A parity report as text for a terminal, as one HTML file, and as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from granite_bench.files import size_text
+
+if TYPE_CHECKING:
+    from granite_bench.parity import Candidate, Parity
+    from granite_bench.stats import ConfidenceInterval
+
+VERSION = 1
+
+SAME_COSINE = 0.9999
+"""At this least cosine vectors differ by rounding; a change of precision moves them further."""
+
+COLUMNS = (
+    "file", "weights", "size", "nDCG@10", "difference", "cosine: least", "1%", "5%", "median",
+    "mean", "speed",
+)  # fmt: skip
+
+_NUMERIC = frozenset(COLUMNS) - {"file", "weights"}
+
+
+def verdict(candidate: Candidate, parity: Parity) -> str:
+    """What the exported file changes, in a sentence."""
+    parts = [_quality(candidate), _vectors(candidate), _speed(candidate)]
+    share = candidate.n_bytes / parity.n_bytes
+    return f"{candidate.name}: {'; '.join(parts)}; {share:.0%} of the size."
+
+
+def rows(parity: Parity) -> list[tuple[str, ...]]:
+    """The table: torch, then each file; nDCG@10 in points, the mean over tasks."""
+    scores = [each.torch for each in parity.candidates[0].quality]
+    first = ("torch", parity.dtype, size_text(parity.n_bytes), _points(_mean(scores)))
+    return [
+        (*first, *[""] * (len(COLUMNS) - len(first))),
+        *(_row(each) for each in parity.candidates),
+    ]
+
+
+def task_rows(parity: Parity) -> list[tuple[str, ...]]:
+    """Task, file, nDCG@10 of both, the difference with its interval, queries that changed."""
+    return [
+        (
+            each.task,
+            candidate.name,
+            _points(each.torch),
+            _points(each.exported),
+            _difference(each.difference),
+            f"{each.n_changed:,} of {each.difference.n:,}",
+        )
+        for candidate in parity.candidates
+        for each in candidate.quality
+    ]
+
+
+TASK_COLUMNS = ("task", "file", "torch", "exported", "difference", "queries that changed")
+
+
+def notes(parity: Parity) -> list[str]:
+    """What a reader must know of the figures."""
+    drift, speed = parity.candidates[0].drift, parity.candidates[0].speed
+    machine = f"{parity.hardware['cpu']}, {parity.n_threads} threads"
+    return [
+        "nDCG@10 in points; differences with their 95% interval (paired bootstrap over queries)",
+        f"cosine of the vectors to torch's, over {drift.n_texts:,} documents and queries",
+        f"speed: texts a second to torch's, {speed.n_pairs} turns each, 95% interval; {machine}",
+    ]
+
+
+def print_parity(parity: Parity, console: Console) -> None:
+    """Print the verdicts, the table, the tasks where there are several, and the notes."""
+    for candidate in parity.candidates:
+        console.print(Text(verdict(candidate, parity), style="bold"))
+    _print_rows(console, f"{parity.model}: backends", COLUMNS, rows(parity))
+    if len(parity.candidates[0].quality) > 1:
+        _print_rows(console, "By task", TASK_COLUMNS, task_rows(parity))
+    for note in notes(parity):
+        console.print(Text(note), style="dim", highlight=False)
+
+
+def as_text(parity: Parity) -> str:
+    """What a terminal shows, without colours."""
+    out = io.StringIO()
+    print_parity(parity, Console(file=out, width=240, color_system=None))
+    return out.getvalue()
+
+
+def as_json(parity: Parity) -> str:
+    """Everything that was measured; scores and cosines as fractions, sizes in bytes."""
+    content = asdict(parity)
+    for candidate, measured in zip(content["candidates"], parity.candidates, strict=True):
+        candidate["speed"] = measured.speed.model_dump()
+        candidate["verdict"] = verdict(measured, parity)
+    return json.dumps({"version": VERSION, **content}, indent=2, ensure_ascii=False) + "\n"
+
+
+def parity_page(parity: Parity) -> str:
+    """The report as one HTML file; the same figures make the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("granite_bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("parity.html.j2").render(
+        parity=parity,
+        verdicts=[verdict(each, parity) for each in parity.candidates],
+        tables=[
+            ("Backends", COLUMNS, rows(parity)),
+            ("By task", TASK_COLUMNS, task_rows(parity)),
+        ],
+        numeric=_NUMERIC | frozenset(TASK_COLUMNS[2:]),
+        notes=notes(parity),
+    )
+
+
+def _row(candidate: Candidate) -> tuple[str, ...]:
+    drift, speed = candidate.drift, candidate.speed
+    ratio = f"{speed.value:.2f}"
+    if speed.low is not None and speed.high is not None:
+        ratio += f" ({speed.low:.2f} to {speed.high:.2f})"
+    return (
+        candidate.name,
+        candidate.weights_dtype,
+        size_text(candidate.n_bytes),
+        _points(_mean([each.exported for each in candidate.quality])),
+        _difference(candidate.overall),
+        *(f"{each:.5f}" for each in (drift.least, drift.p1, drift.p5, drift.p50, drift.mean)),
+        ratio,
+    )
+
+
+def _quality(candidate: Candidate) -> str:
+    found = candidate.overall
+    if not any(each.n_changed for each in candidate.quality):
+        return "the same nDCG@10 for every query"
+    low, high = _signed(found.low), _signed(found.high)
+    size = f"{_signed(found.mean)} points, {found.confidence:.0%} interval {low} to {high}"
+    if not found.excludes_zero:
+        return f"no clear difference in nDCG@10 ({size})"
+    return f"{'better' if found.mean > 0 else 'worse'} in nDCG@10 ({size})"
+
+
+def _vectors(candidate: Candidate) -> str:
+    least = candidate.drift.least
+    if least >= SAME_COSINE:
+        return "vectors the same but for rounding"
+    return f"vectors moved (median cosine {candidate.drift.p50:.3f}, least {least:.3f})"
+
+
+def _speed(candidate: Candidate) -> str:
+    if not candidate.speed.is_clear:
+        return "no clear difference in speed"
+    return f"{candidate.speed.value:.2f} times as fast"
+
+
+def _difference(found: ConfidenceInterval) -> str:
+    low, high = (_signed(each) for each in (found.low, found.high))
+    return f"{_signed(found.mean)} ({low} to {high})"
+
+
+def _signed(fraction: float) -> str:
+    # A loss of a thousandth of a point is not shown as -0.00.
+    return f"{round(100 * fraction, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _print_rows(
+    console: Console, title: str, heads: tuple[str, ...], lines: list[tuple[str, ...]]
+) -> None:
+    numeric = _NUMERIC | frozenset(TASK_COLUMNS[2:])
+    grid = RichTable(title=Text(title, style="bold"), title_justify="left", header_style="bold")
+    for head in heads:
+        grid.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
+    for line in lines:
+        grid.add_row(*(Text(each) for each in line))
+    console.print()
+    console.print(grid)
