@@ -7,9 +7,12 @@ import click
 from granite_bench import __version__
 from granite_bench.commands.audit import audit
 from granite_bench.commands.cache import cache
+from granite_bench.commands.export import export
+from granite_bench.commands.export_run import export_run
 from granite_bench.commands.fetch import fetch
 from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
+from granite_bench.commands.parity import parity
 from granite_bench.commands.run import run
 from granite_bench.commands.speed import speed
 from granite_bench.commands.table import report, table
@@ -26,5 +29,20 @@ def cli() -> None:
     """Evaluate and compare text embedding models, with numbers that can be audited."""
 
 
-for command in (audit, cache, fetch, models, panels, report, run, speed, suites, table, tasks):
+for command in (
+    audit,
+    cache,
+    export,
+    export_run,
+    fetch,
+    models,
+    panels,
+    parity,
+    report,
+    run,
+    speed,
+    suites,
+    table,
+    tasks,
+):
     cli.add_command(command)

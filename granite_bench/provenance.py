@@ -12,7 +12,7 @@ from typing import Any
 
 _PACKAGES = (
     "granite-bench", "mteb", "torch", "sentence-transformers", "transformers", "tokenizers",
-    "datasets", "numpy", "numba", "pytrec-eval-terrier", "bm25s",
+    "datasets", "numpy", "numba", "pytrec-eval-terrier", "bm25s", "onnxruntime", "openvino",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from sentence_transformers.util import batch_to_device, truncate_embeddings
 
 from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
 from granite_bench.engine.unpadded import UnpaddedSentenceTransformer, disagreement
+from granite_bench.exported import exported_transformer
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +103,15 @@ class SentenceTransformersBackend:
     padded model is checked once for each prompt, on probes, and where it does not, the padded
     model runs and a warning is logged.
 
+    A model whose transformer is an exported file (see exported) is driven alike; its texts are
+    padded, and that file is part of the vectors' address.
+
     Args:
         wrapper: mteb's wrapper of the model; it holds the prompts.
         padding: False leaves it out wherever the model allows it, True never does. None: on a
             GPU on which torch's variable-length attention runs (so in half precision).
         compile: torch.compile for the layers of the unpadded model; its first batches take long.
     """
-
-    name = "sentence-transformers"
 
     def __init__(
         self,
@@ -123,12 +125,22 @@ class SentenceTransformersBackend:
         length = self._model.max_seq_length
         # Static embeddings read any length, and say infinity.
         self.max_length: int | None = length if length and math.isfinite(length) else None
-        parameter = next(self._model.parameters(), torch.empty(0))
-        self.dtype = str(parameter.dtype).removeprefix("torch.")
+        self._exported = exported_transformer(self._model)
+        self.name = "sentence-transformers"
+        if self._exported is None:
+            parameter = next(self._model.parameters(), torch.empty(0))
+            self.dtype = str(parameter.dtype).removeprefix("torch.")
+        else:
+            file = self._exported.file
+            self.name += f", {file.backend} file {file.name}, sha256 {file.sha256[:16]}"
+            self.dtype = self._exported.weights_dtype
         self.device = str(self._model.device)
         config = getattr(self._model.transformers_model, "config", None)
         self._padded_attention: str | None = getattr(config, "_attn_implementation", None)
+        if self._exported is not None:
+            self._padded_attention = None  # the file has its own
         self._unpadded = self._without_padding(padding, compile)
+        self._compile = compile
         self._agrees: dict[Instruction, bool] = {}
         self.attention = self._attention()
         self.similarity_name: str | None = self._model.similarity_fn_name
@@ -214,7 +226,7 @@ class SentenceTransformersBackend:
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     def release_memory(self) -> None:
-        """Empty torch's cache of the device's memory."""
+        """Empty torch's cache of the device's memory; exported files keep none."""
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         elif self.device.startswith("mps"):
@@ -239,12 +251,19 @@ class SentenceTransformersBackend:
         """Whether the shorter texts of a batch are padded; with some prompt, if not with all."""
         return self._unpadded is None or not all(self._agrees.values())
 
+    @property
+    def compiled(self) -> bool:
+        """Whether torch.compile made the layers that run, with every prompt."""
+        return self._compile and not self.pads
+
     def _without_padding(
         self, padding: bool | None, compile: bool
     ) -> UnpaddedSentenceTransformer | None:
         if padding or (padding is None and not self.device.startswith("cuda")):
             return None
-        reason = UnpaddedSentenceTransformer.supports(self._model)
+        reason: str | None = "an exported file reads padded texts"
+        if self._exported is None:
+            reason = UnpaddedSentenceTransformer.supports(self._model)
         if reason is None:
             unpadded = UnpaddedSentenceTransformer(self._model, compile=compile)
             if padding is False or unpadded.has_kernel:

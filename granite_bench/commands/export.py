@@ -1,0 +1,54 @@
+"""granite-bench export: a model as a file for ONNX Runtime or OpenVINO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from granite_bench.commands.options import mirror_option
+from granite_bench.devices import BACKENDS
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench export quickstart/all-MiniLM-L6-v2 --backend onnx\n"
+    "  granite-bench export path/to/model --backend openvino --quantize int8 --out path/to/model"
+)
+@click.argument("model")
+@click.option(
+    "--backend",
+    type=click.Choice([each for each in BACKENDS if each != "torch"]),
+    required=True,
+    help="What is to run it; needs the extra of its name.",
+)
+@click.option(
+    "--quantize", type=click.Choice(["int8"]), help="Weights of 8 bits.  [default: float32]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The model's own folder, so that the file travels with it.  [default: our cache, where "
+    "run and parity find it]",
+)
+@mirror_option
+def export(
+    model: str, backend: Any, quantize: str | None, out: Path | None, mirror: Path | None
+) -> None:
+    """Write MODEL as a file that run --backend and parity take."""
+    from granite_bench.exported import exports_folder
+    from granite_bench.exported.writing import export as write
+    from granite_bench.files import size_text
+    from granite_bench.mirror import mirror_folder
+    from granite_bench.models import find_model
+
+    source = find_model(model, mirror=mirror_folder(mirror))
+    folder = out or exports_folder(source.meta.name or model, source.meta.revision)
+    loaded = source.load("cpu")
+    made = write(getattr(loaded, "model", None), backend, folder, quantize=quantize is not None)
+    click.echo(f"wrote {made.file.path} ({size_text(made.file.n_bytes)})")
+    click.echo(
+        f"least cosine of its vectors to the model's, on a few texts: {made.least_cosine:.5f}"
+    )
+    click.echo(f"next: granite-bench parity {model} --backend-file {made.file.name} --task TASK")

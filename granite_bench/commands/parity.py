@@ -1,0 +1,88 @@
+"""granite-bench parity: a model's exported files against the model in torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from granite_bench.commands.options import mirror_option, vectors_option
+from granite_bench.devices import BACKENDS
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench parity quickstart/all-MiniLM-L6-v2 quickstart\n"
+    "  granite-bench parity path/to/model --task path/to/beir-folder --html parity.html\n"
+    "  granite-bench parity path/to/model --task NFCorpus --backend-file onnx/model_qint8.onnx"
+)
+@click.argument("model")
+@click.argument("suite", required=False)
+@click.option(
+    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
+)
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    type=click.Choice([each for each in BACKENDS if each != "torch"]),
+    help="Take the files of this one; may be repeated.  [default: every exported file]",
+)
+@click.option(
+    "--backend-file",
+    "files",
+    multiple=True,
+    help="Take this file, such as onnx/model_qint8.onnx; may be repeated.",
+)
+@mirror_option
+@click.option(
+    "--out",
+    "results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where results go.",
+)
+@vectors_option
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report here as a page.")
+@click.option("--json", type=click.Path(path_type=Path), help="Write its figures here.")
+def parity(
+    model: str, backends: Any, files: Any, html: Path | None, json: Path | None, **options: Any
+) -> None:
+    """
+    Compare exported files of MODEL with torch: vectors, nDCG@10, speed and size.
+
+    On the tasks of SUITE, or those given with --task; what is missing is run, on the CPU.
+    """
+    from rich.console import Console
+
+    from granite_bench.files import write_atomically
+    from granite_bench.mirror import mirror_folder
+    from granite_bench.parity import compare_backends, exported_variants
+    from granite_bench.preparation import prepare
+    from granite_bench.report.parity import as_json, parity_page, print_parity
+    from granite_bench.suite import is_overview
+
+    if options["suite"] is not None and is_overview(options["suite"]):
+        raise click.UsageError("name one suite; an overview has several")
+    given = {name: value for name, value in options.items() if value is not None}
+    prepared = prepare(models=[model], device="cpu", **given)
+    reference = prepared.plan.sources[0]
+    mirror = mirror_folder(options["mirror"])
+    candidates = exported_variants(reference, model, mirror=mirror, backends=backends, files=files)
+    prepared.store.check_writable()
+    found = compare_backends(
+        reference,
+        candidates,
+        prepared.tasks,
+        prepared.store,
+        prepared.options,
+        say=lambda line: click.echo(line, err=True),
+    )
+    print_parity(found, Console(width=None if sys.stdout.isatty() else 240))
+    for path, write in ((html, parity_page), (json, as_json)):
+        if path is not None:
+            write_atomically(path, write(found).encode())
+            click.echo(f"report: {path}")

@@ -1,0 +1,212 @@
+"""Exported models against torch: what is computed, and what is said of it."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exported_models import small_model
+
+from granite_bench.__main__ import main
+from granite_bench.parity import Candidate, Drift, Parity, Quality, measure
+from granite_bench.parity.measure import drift_of, row_cosines
+from granite_bench.parity.quality import Stratum, overall_of
+from granite_bench.report.parity import as_json, as_text, parity_page, verdict
+from granite_bench.speed_comparison import Ratio
+from granite_bench.stats import ConfidenceInterval
+
+WORDS = "grey harbour freezes in a cold January while the pilot sleeps".split()
+
+
+def interval(mean: float, low: float, high: float) -> ConfidenceInterval:
+    """Of 100 queries."""
+    return ConfidenceInterval(mean, low, high, 0.95, 100)
+
+
+def ratio(value: float, low: float, high: float) -> Ratio:
+    """Of five turns."""
+    return Ratio(value=value, low=low, high=high, confidence=0.95, n_pairs=5)
+
+
+CANDIDATE = Candidate(
+    backend="onnx",
+    name="onnx/model_qint8.onnx",
+    sha256="0" * 64,
+    weights_dtype="int8",
+    n_bytes=25_000_000,
+    drift=Drift(1_000, 0.91, 0.95, 0.97, 0.99, 0.985),
+    quality=[Quality("T", 0.60, 0.59, interval(-0.01, -0.02, -0.004), 30)],
+    overall=interval(-0.01, -0.02, -0.004),
+    speed=ratio(1.9, 1.8, 2.0),
+)
+PARITY = Parity(
+    model="org/<m>",
+    revision="1",
+    dtype="float32",
+    n_bytes=100_000_000,
+    n_threads=2,
+    candidates=[CANDIDATE],
+    hardware={"cpu": "some CPU"},
+    packages={"onnxruntime": "1"},
+)
+
+
+# What is computed
+
+
+def test_cosines_are_of_rows_of_any_length() -> None:
+    """3-4-5 triangles; nothing compared with nothing is the same, with something it is far."""
+    ones = np.array([[3, 4], [1, 0], [2, 0], [0, 0], [0, 0]], dtype=np.float32)
+    others = np.array([[6, 8], [0, 2], [3, 4], [0, 0], [1, 0]], dtype=np.float32)
+    assert row_cosines(ones, others).tolist() == pytest.approx([1, 0, 0.6, 1, 0])
+
+
+def test_percentiles_of_drift_are_of_its_low_end() -> None:
+    """Of 101 cosines 0.00, 0.01, ..., 1.00 the p-th percentile is p hundredths."""
+    found = drift_of(np.linspace(0, 1, 101, dtype=np.float32))
+    assert (found.least, found.p1, found.p5, found.p50, found.mean) == pytest.approx(
+        (0, 0.01, 0.05, 0.5, 0.5)
+    )
+    assert found.n_texts == 101
+
+
+def test_every_task_counts_once_whatever_its_queries() -> None:
+    """A task of one subset that gains 0.2 and one of two that lose 0.1 gain 0.05 together."""
+    gains = Stratum(np.zeros(10), np.full(10, 0.2))
+    loses = Stratum(np.full(500, 0.1), np.zeros(500))
+    assert overall_of([[gains], [loses, loses]]).mean == pytest.approx(0.05)
+
+
+# What is said
+
+
+def test_a_clear_loss_is_said_in_points() -> None:
+    """With its interval; and the vectors, the speed and the size."""
+    assert verdict(CANDIDATE, PARITY) == (
+        "onnx/model_qint8.onnx: worse in nDCG@10 (−1.00 points, 95% interval −2.00 to −0.40); "
+        "vectors moved (median cosine 0.990, least 0.910); 1.90 times as fast; 25% of the size."
+    )
+
+
+def test_what_noise_could_make_is_no_difference() -> None:
+    """Neither in quality nor in speed."""
+    noisy = replace(CANDIDATE, overall=interval(-0.001, -0.01, 0.008), speed=ratio(1.1, 0.9, 1.3))
+    said = verdict(noisy, PARITY)
+    assert "no clear difference in nDCG@10 (−0.10 points, 95% interval −1.00 to +0.80)" in said
+    assert "no clear difference in speed" in said
+
+
+def test_rounding_is_told_from_a_change() -> None:
+    """Every query as before, every cosine near one."""
+    same = replace(
+        CANDIDATE,
+        quality=[Quality("T", 0.6, 0.6, interval(0, 0, 0), 0)],
+        overall=interval(0, 0, 0),
+        drift=Drift(10, 0.99999, 1, 1, 1, 1),
+    )
+    said = verdict(same, PARITY)
+    assert "the same nDCG@10 for every query; vectors the same but for rounding" in said
+
+
+def test_a_page_escapes_names_and_runs_nothing() -> None:
+    """The same figures make the same bytes."""
+    page = parity_page(PARITY)
+    assert page == parity_page(PARITY)
+    assert "org/&lt;m&gt;" in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_text_has_a_row_for_torch_and_one_per_file() -> None:
+    """Sizes in decimal units, nDCG@10 in points."""
+    lines = as_text(PARITY).splitlines()
+    assert any("torch" in line and "100.0 MB" in line and "60.00" in line for line in lines)
+    assert any("qint8" in line and "25.0 MB" in line and "59.00" in line for line in lines)
+
+
+def test_json_has_fractions_and_bytes() -> None:
+    """And a version."""
+    content = json.loads(as_json(PARITY))
+    assert content["version"] == 1
+    candidate = content["candidates"][0]
+    assert (candidate["n_bytes"], candidate["overall"]["mean"]) == (25_000_000, -0.01)
+    assert candidate["speed"]["value"] == 1.9
+
+
+# The commands
+
+
+def _task_folder(folder: Path) -> Path:
+    """Thirty documents, ten queries, in the BEIR layout."""
+    drawn = np.random.default_rng(2).choice(WORDS, size=(40, 12))
+    texts = [" ".join(words) for words in drawn]
+    (folder / "qrels").mkdir(parents=True)
+    _write_lines(folder / "corpus.jsonl", [(f"d{i}", each) for i, each in enumerate(texts[:30])])
+    queries = [(f"q{i}", " ".join(each.split()[:4])) for i, each in enumerate(texts[20:30])]
+    _write_lines(folder / "queries.jsonl", queries)
+    lines = [f"q{i}\td{20 + i}\t1" for i in range(10)]
+    header = "query-id\tcorpus-id\tscore"
+    (folder / "qrels" / "test.tsv").write_text("\n".join([header, *lines]) + "\n")
+    return folder
+
+
+def _write_lines(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    path.write_text("".join(json.dumps({"_id": a, "text": b}) + "\n" for a, b in rows))
+
+
+@pytest.fixture
+def small(tmp_path: Path, minilm: Any) -> Path:
+    """The folder of a small model."""
+    small_model(tmp_path / "small", copy.deepcopy(minilm.model.tokenizer))
+    return tmp_path / "small"
+
+
+def test_without_an_export_the_report_says_how_to_make_one(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is run."""
+    task = _task_folder(tmp_path / "task")
+    arguments = ["parity", str(small), "--task", str(task), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "has no exported file" in (said := capsys.readouterr().err)
+    assert "granite-bench export" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_then_parity_then_run_have_one_result(
+    small: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The results of a report are those that run finds, and the file says what made them."""
+    for package in ("onnxruntime", "onnx"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip("needs pip install 'granite-bench[onnx]'")
+    monkeypatch.setattr(measure, "SPEED_TURNS", 2)
+    task, out = _task_folder(tmp_path / "task"), tmp_path / "out"
+    assert main(["export", str(small), "--backend", "onnx"]) == 0
+    assert not list(small.rglob("*.onnx"))
+    measured = tmp_path / "parity.json"
+    shared = ["--task", str(task), "--out", str(out)]
+    assert main(["parity", str(small), *shared, "--json", str(measured)]) == 0
+    candidate = json.loads(measured.read_text())["candidates"][0]
+    assert candidate["name"] == "onnx/model.onnx"
+    assert candidate["drift"]["n_texts"] == 40
+    assert candidate["drift"]["least"] == pytest.approx(1, abs=1e-5)
+    assert candidate["overall"]["mean"] == pytest.approx(0, abs=0.001)
+    assert candidate["speed"]["n_pairs"] == 2
+    capsys.readouterr()
+    assert main(["run", "--model", str(small), "--backend", "onnx", *shared]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    records = [json.loads(path.read_text()) for path in out.rglob("records/task.json")]
+    backends = {record["runs"][-1]["settings"]["backend"] for record in records}
+    assert len(backends) == 2
+    assert any("onnx file onnx/model.onnx, sha256 " in each for each in backends)
