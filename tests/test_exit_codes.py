@@ -207,9 +207,7 @@ def test_broken_result_exits_with_2(folder: Path, capsys: pytest.CaptureFixture[
     [
         pytest.param(["tabel", "quickstart"], "did you mean 'table'?", id="command"),
         pytest.param(["suites", "shwo"], "did you mean 'show'?", id="command of a group"),
-        pytest.param(
-            ["xyzzy"], "there are: audit, cache, fetch, models, ", id="nothing like a command"
-        ),
+        pytest.param(["xyzzy"], "there are: audit, cache, export", id="nothing like a command"),
         pytest.param(["run", "--modle", "x"], "--model", id="option"),
         pytest.param(["table", "nano", "--format", "pdf"], "'md'", id="choice"),
         pytest.param(
@@ -314,7 +312,7 @@ def test_bug_of_ours_exits_with_4_and_names_the_log(
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise KeyError("never meant to happen")
 
-    monkeypatch.setattr("granite_bench.api.prepare", broken)
+    monkeypatch.setattr("granite_bench.preparation.prepare", broken)
     assert main(["run", "quickstart"]) == ExitCode.BUG == 4
     said = capsys.readouterr().err
     assert "a bug of granite-bench: KeyError: 'never meant to happen'" in said
@@ -330,7 +328,7 @@ def test_bug_is_told_in_full_where_no_log_can_be_written(
 ) -> None:
     """The cache is a file here, so there is no folder for logs."""
     (tmp_path / "cache").write_text("")
-    monkeypatch.setattr("granite_bench.api.prepare", lambda **options: 1 / 0)
+    monkeypatch.setattr("granite_bench.preparation.prepare", lambda **options: 1 / 0)
     assert main(["run", "quickstart"]) == 4
     assert "Traceback" in capsys.readouterr().err
 
@@ -343,7 +341,7 @@ def test_interrupt_exits_with_130(
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("granite_bench.api.prepare", interrupted)
+    monkeypatch.setattr("granite_bench.preparation.prepare", interrupted)
     assert main(["run", "quickstart"]) == ExitCode.INTERRUPTED == 130
     said = capsys.readouterr().err
     assert said.strip() == "interrupted; what is finished is stored, the same command goes on"
@@ -361,7 +359,7 @@ def test_every_error_of_ours_has_its_exit_code(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("granite_bench.api.prepare", fail)
+    monkeypatch.setattr("granite_bench.preparation.prepare", fail)
     assert main(["run", "quickstart"]) == code
 
 
