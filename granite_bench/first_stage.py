@@ -7,6 +7,7 @@ This is what mteb's convert_to_reranking makes of a task, from the rankings that
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ def _ranking(
         if path.is_dir():
             return None
     split, subset = part
+    file = path.stat()
+    return _read_run(path, (file.st_size, file.st_mtime_ns), split, subset)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_run(path: Path, stamp: tuple[int, int], split: str, subset: str) -> pa.Table:
+    """A run's file, read once for all rerankers; *stamp* tells another content."""
     return read_trec_run(path, split=split, subset=subset)
 
 
@@ -120,6 +128,8 @@ def describe(reranking: Reranking) -> dict[str, Any]:
     first = reranking.first_stage
     return {
         "name": first.name,
+        "argument": str(first.path) if isinstance(first, RunFile) else first.argument,
+        "settings": {} if isinstance(first, RunFile) else dict(first.meta.experiment_kwargs or {}),
         "revision": first.sha256 if isinstance(first, RunFile) else first.meta.revision,
         "top_k": reranking.top_k,
         "query_tokens": reranking.query_tokens,

@@ -7,7 +7,7 @@ What it was made with (model, revision, variant) is its address, so that cannot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +91,7 @@ def make_plan(
     store: ResultStore,
     *,
     ranking_depth: int = 0,
+    waiting: Collection[tuple[str, str]] = (),
 ) -> Plan:
     """
     Compare what is asked for with what the store holds.
@@ -100,6 +101,8 @@ def make_plan(
         tasks: aggregates stand for their parts.
         store: where results go.
         ranking_depth: documents per query to keep on disk; a result without them is not done.
+        waiting: names of models and tasks that will run before; a reranker behind them is not
+            done.
 
     Raises:
         BadInput: the folder of a data set or a stored record is broken or of a newer format.
@@ -108,7 +111,7 @@ def make_plan(
     parts = [_Data(part) for part in by_name.values()]
     jobs: list[Job] = []
     for source in sources:
-        jobs += [_job(source, part, store, ranking_depth) for part in parts]
+        jobs += [_job(source, part, store, ranking_depth, waiting) for part in parts]
     return Plan(jobs)
 
 
@@ -151,19 +154,29 @@ class _Data:
         return is_downloaded(self.task)
 
 
-def _job(source: ModelSource, data: _Data, store: ResultStore, ranking_depth: int) -> Job:
+def _job(
+    source: ModelSource,
+    data: _Data,
+    store: ResultStore,
+    ranking_depth: int,
+    waiting: Collection[tuple[str, str]],
+) -> Job:
     if not isinstance(data.task, AbsTaskRetrieval):
         ranking_depth = 0  # nothing is ranked
     job = _compared(source, data, store, ranking_depth)
+    first_stage = source.reranking.first_stage.name if source.reranking is not None else ""
+    if job.done and (first_stage, data.task.metadata.name) in waiting:
+        job = Job(source, data.task, _all_parts(data.task), "its first stage runs first")
     job.ranking_depth = ranking_depth
     return job if job.done else _to_run(job, data)
 
 
 def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_depth: int) -> Job:
     task, name = data.task, data.task.metadata.name
-    wanted = [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
+    wanted = _all_parts(task)
     # First of all: a record of a newer format must stop the run, whatever else is there.
     record = store.load_record(source.meta, name)
+    store.refuse_other_settings(source.meta)
     result = store.load(source.meta, name)
     if result is None:
         return Job(source, task, wanted, "no result yet")
@@ -179,6 +192,9 @@ def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_dept
         of_model = run.get("model", {}).get("content_sha256")
         if source.folder is not None and of_model not in (None, source.content_sha256):
             return Job(source, task, wanted, "the model's files changed", keep=False)
+        exported = run.get("model", {}).get("exported_sha256")
+        if source.exported is not None and exported not in (None, source.exported.sha256):
+            return Job(source, task, wanted, "the exported file changed", keep=False)
     there = {
         (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
     }
@@ -188,7 +204,7 @@ def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_dept
         if changed:
             return Job(source, task, changed, "the first stage's ranking changed")
     if not missing and ranking_depth:
-        kept = _kept_rankings(record, ranking_depth)
+        kept = _kept_rankings(record, ranking_depth) & store.ranked_parts(source.meta, name)
         unkept = [evaluation for evaluation in wanted if evaluation not in kept]
         if unkept:
             return Job(source, task, unkept, "its ranking is not kept")
@@ -197,6 +213,10 @@ def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_dept
     labels = [subset if subset != "default" else split for split, subset in missing]
     shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
     return Job(source, task, missing, f"missing: {shown}")
+
+
+def _all_parts(task: AbsTask) -> list[Evaluation]:
+    return [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
 
 
 def _kept_rankings(record: Mapping[str, Any], depth: int) -> set[Evaluation]:

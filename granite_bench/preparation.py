@@ -35,6 +35,9 @@ DEFAULT_RESULTS = Path("results")
 DEFAULT_VECTORS = "default"
 
 DEFAULT_TOP_K = 20
+MOST_RANKED = 1000
+"""mteb's largest cut-off: no search goes deeper."""
+
 FIRST_STAGE_DEPTH = 100
 """Documents per query that a first stage keeps: enough for other rerankers with a larger top k."""
 
@@ -109,11 +112,20 @@ def prepare(
     asked = _asked(suite, tasks, subsets, mirrored, faults)
     faults += device_faults(device)
     loading = Loading(
-        dtype, backend, backend_file, prompt_query, prompt_document, endpoint, tuple(trusted)
-    )
+        dtype, backend, backend_file, prompt_query, prompt_document,
+        endpoint.rstrip("/") if endpoint else endpoint, tuple(trusted),
+    )  # fmt: skip
     faults += _loading_faults(loading, api_key_variable)
-    if models or first_stages or rerankers:
-        asked = replace(asked, models=models, first_stages=first_stages, rerankers=rerankers)
+    if first_stages or rerankers:
+        asked = replace(
+            asked,
+            models=models,
+            first_stages=first_stages or asked.first_stages,
+            rerankers=rerankers or asked.rerankers,
+        )
+    elif models:
+        asked = replace(asked, models=models, first_stages=(), rerankers=())
+    faults += _without_effect(asked, loading, max_length, dims, precisions)
     if not (asked.models or asked.first_stages or asked.rerankers):
         faults.append(
             Fault("", "no model is named", "give --model, such as --model intfloat/e5-small-v2")
@@ -127,10 +139,14 @@ def prepare(
         # A server keeps its tokenizer to itself, so queries go to it whole.
         "query_tokens": None if endpoint else query_tokens or asked.query_tokens,
     }
-    depth = max(FIRST_STAGE_DEPTH, behind["top_k"] or 0, ranking_depth)
+    reranked_depth = max(behind["top_k"] or 0, ranking_depth)
+    faults += _depth_faults(behind["top_k"], ranking_depth)
     jobs: dict[tuple[str, str], Any] = {}
     for part in asked.parts:
         lengths = _as_tuple(max_length) or _as_tuple(part.max_length)
+        if lengths and endpoint is not None:
+            problem = f"a server cuts texts by its own rule, not to {lengths[0]:,} tokens"
+            faults.append(Fault("--endpoint", problem, "leave the maximum length out for it"))
         firsts = _first_stages(asked.first_stages, loading, lengths, mirrored, faults)
         part.first_stages = [each for each in firsts if isinstance(each, ModelSource)]
         part.rerankers = _rerankers(asked.rerankers, firsts, behind, loading, mirrored, faults)
@@ -147,14 +163,17 @@ def prepare(
     faults = list(dict.fromkeys(faults))
     if faults:
         raise BadInput(faults)
+    _refuse_one_run_for_several(asked.parts)
     for part in asked.parts:
         # The first stages first: the rerankers wait for their rankings.
         for sources, kept in (
-            (part.first_stages, depth),
+            (part.first_stages, max(FIRST_STAGE_DEPTH, reranked_depth)),
             (part.sources, ranking_depth),
-            (part.rerankers, behind["top_k"] or 0),
+            (part.rerankers, reranked_depth),
         ):
-            for job in make_plan(sources, part.tasks, store, ranking_depth=kept).jobs:
+            waiting = {key for key, job in jobs.items() if not job.done}
+            plan = make_plan(sources, part.tasks, store, ranking_depth=kept, waiting=waiting)
+            for job in plan.jobs:
                 jobs.setdefault((job.source.name, job.task.metadata.name), job)
     folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
     kept_in = None if folder is None else Path(folder)
@@ -188,6 +207,60 @@ def _loading_faults(loading: Loading, api_key_variable: str | None) -> list[Faul
             hint = "give name@revision; a run without it prints the one to give"
             faults.append(Fault("--trust-remote-code", problem, hint))
     return faults
+
+
+def _without_effect(
+    asked: _Asked,
+    loading: Loading,
+    max_length: int | Sequence[int] | None,
+    dims: Sequence[int] | str,
+    precisions: Sequence[str],
+) -> list[Fault]:
+    """Options that nothing of what is asked for would heed."""
+    if asked.models or not asked.rerankers:
+        return []
+    given: dict[str, Any] = {"--dims": dims, "--precision": precisions}
+    hint = "they are for models that are given with --model; leave them out"
+    if not asked.first_stages:
+        given |= {
+            "--max-length": max_length,
+            "--backend": loading.backend if loading.backend != "torch" else None,
+            "--prompt-query": loading.prompt_query,
+            "--prompt-doc": loading.prompt_document,
+        }
+        hint = "they are for embedding models; leave them out"
+    named = [option for option, value in given.items() if value not in (None, ())]
+    return [Fault(option, "changes nothing of a reranker", hint) for option in named]
+
+
+def _depth_faults(top_k: int | None, ranking_depth: int) -> list[Fault]:
+    depths = {"--top-k": top_k or 0, "--keep-ranking": ranking_depth}
+    problem = f"mteb ranks {MOST_RANKED:,} documents per query"
+    hint = f"give {MOST_RANKED} or fewer"
+    return [Fault(name, problem, hint) for name, depth in depths.items() if depth > MOST_RANKED]
+
+
+def _refuse_one_run_for_several(parts: Sequence[_Part]) -> None:
+    """Raises BadInput for a single run's file where several rankings are reranked."""
+    evaluations = [
+        (task.metadata.name, split, subset)
+        for part in parts
+        for task in part.tasks
+        for split in task.eval_splits
+        for subset in task.hf_subsets
+    ]
+    files = {
+        source.reranking.first_stage.path
+        for part in parts
+        for source in part.rerankers
+        if source.reranking is not None
+        and isinstance(source.reranking.first_stage, RunFile)
+        and source.reranking.first_stage.path.is_file()
+    }
+    if files and len(evaluations) > 1:
+        problem = f"is one run, and {len(evaluations)} parts of tasks are to be reranked"
+        hint = "give a folder of runs, named as export-run names them, or one --task and --subset"
+        raise BadInput([Fault(str(path), problem, hint) for path in sorted(files)])
 
 
 def _first_stages(

@@ -204,10 +204,15 @@ def _result(path: Path, content: Mapping[str, Any], meta: Mapping[str, Any]) -> 
     )
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """The settings of a variant as they stand behind its name, in parentheses."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+
+
 def _variant(settings: Mapping[str, Any], folder: str) -> str:
     if not settings:
         return folder
-    return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+    return settings_text(settings)
 
 
 def _content(path: Path) -> dict[str, Any]:

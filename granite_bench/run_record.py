@@ -14,7 +14,9 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.engine.encoder import EncodingCost
+from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Usage
+from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.forms import Form
 from granite_bench.engine.observation import Observation
 from granite_bench.engine.observed_search import ObservedSearch
@@ -66,6 +68,8 @@ def describe_run(
             "revision": source.meta.revision,
             "folder": str(source.folder) if source.folder is not None else None,
             "content_sha256": source.content_sha256,
+            "exported_sha256": source.exported.sha256 if source.exported is not None else None,
+            "own_code": source.runs_own_code,
         },
         "data": data_source(task),
         "settings": _settings(form),
@@ -77,6 +81,7 @@ def describe_run(
         "repaired_shards": list(repaired_shards),
         "ranking_depth": ranking_depth,
         **({"usage": dict(usage)} if usage else {}),
+        **_server(form),
         "evaluations": list(evaluations),
     }
 
@@ -188,13 +193,21 @@ def _settings(form: Form) -> dict[str, Any]:
         "attention": backend.attention,
         "padding": backend.pads,
         "compile": getattr(backend, "compiled", False),
-        "batches": f"up to {form.encoder.token_budget} padded tokens, longest first",
+        "batches": getattr(backend, "batches", None)
+        or f"up to {form.encoder.token_budget} padded tokens, longest first",
         "budgets_too_large": list(form.encoder.budget_cuts),
         "document_template": DOCUMENT_TEMPLATE,
     }
     if isinstance(form, Reranker):
         return settings | {"engine": "granite-bench reranking"}
     return settings | {"dim": form.variant.dim, "precision": form.variant.precision}
+
+
+def _server(form: Form) -> dict[str, Any]:
+    """What a server that computes says of itself; empty without one."""
+    if isinstance(form.model, EndpointModel | EndpointCrossEncoder):
+        return {"server": dict(form.model.identity)}
+    return {}
 
 
 def _device(form: Form) -> str:

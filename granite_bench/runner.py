@@ -208,6 +208,7 @@ def _load(source: ModelSource, options: EngineOptions) -> Form:
         prompts=source.loading.prompts,
         query_tokens=source.reranking.query_tokens if source.reranking else None,
         content_sha256=source.content_sha256 if source.folder is not None else None,
+        own_code=source.runs_own_code,
     )
 
 
@@ -232,6 +233,17 @@ def _usage(form: Form) -> Usage | None:
         return None
     endpoint = getattr(form.encoder.backend, "endpoint", None)
     return endpoint.usage if isinstance(endpoint, Endpoint) else None
+
+
+def _with_usage(failure: Exception, usages: Sequence[Usage]) -> Exception:
+    """What a server was paid for is said also where nothing came of it."""
+    spent = added_up(usages, None)
+    if not spent.get("n_requests") or not isinstance(failure, GraniteBenchError):
+        return failure
+    return TaskError(
+        f"{failure}\n  {spent['n_requests']} requests and {spent['n_tokens']:,} tokens went into "
+        "it; what was answered is kept"
+    )
 
 
 @dataclass
@@ -278,7 +290,7 @@ def _run_task(
         seconds = {"total": done.seconds + data_seconds, "model_load": load_seconds}
         try:
             if done.failure is not None:
-                raise done.failure
+                raise _with_usage(done.failure, done.usages)
             seconds |= {"data_load": data_seconds}
             yield job, _saved(job, done, form, store, options, seconds)
             load_seconds = data_seconds = 0.0

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ from mteb.results import TaskResult
 from granite_bench.errors import BadInput, Fault, StorageError
 from granite_bench.files import write_atomically
 from granite_bench.results import (
+    META_NAME,
     RECORD_VERSION,
     ranking_path,
     read_record,
     record_path,
     results_root,
+    settings_text,
 )
 
 QUERY_SCHEMA = pa.schema(
@@ -146,13 +148,38 @@ class ResultStore:
             BadInput: the file cannot be read.
         """
         path = ranking_path(self.path(meta, task))
-        if not path.exists():
-            return None
+        return read_ranking(path) if path.exists() else None
+
+    def ranked_parts(self, meta: ModelMeta, task: str) -> set[tuple[str, str]]:
+        """The splits and subsets whose rankings are on disk."""
+        ranking = self.load_ranking(meta, task)
+        if ranking is None:
+            return set()
+        pairs = ranking.select(["split", "subset"]).group_by(["split", "subset"]).aggregate([])
+        return set(zip(pairs["split"].to_pylist(), pairs["subset"].to_pylist(), strict=True))
+
+    def refuse_other_settings(self, meta: ModelMeta) -> None:
+        """
+        Raises BadInput where the folder of a variant holds results of another variant.
+
+        mteb's names of folders spell ":", "/", "?" and the like all the same, so two prompts, for
+        one, can have the same folder.
+        """
+        path = self.path(meta, "_").with_name(META_NAME)
+        if not meta.experiment_kwargs or not path.exists():
+            return
         try:
-            return pq.read_table(path, schema=RANKING_SCHEMA)
-        except (OSError, pa.ArrowInvalid) as error:
-            hint = "nothing was changed; move it away, and the first stage is run again"
-            raise BadInput(Fault(str(path), f"is no ranking: {error}", hint)) from None
+            stored = json.loads(path.read_bytes()).get("experiment_kwargs") or {}
+        except (ValueError, AttributeError, OSError):
+            return  # results of it are read, or refused, by themselves
+        ours = json.loads(json.dumps(dict(meta.experiment_kwargs), default=str))
+        if stored != ours:
+            problem = (
+                f"holds results of other settings ({settings_text(stored)}) that have the same "
+                f"folder name as these ({settings_text(ours)})"
+            )
+            hint = "write to another results folder with --out; nothing was changed"
+            raise BadInput(Fault(str(path.parent), problem, hint))
 
     def save(
         self,
@@ -174,7 +201,8 @@ class ResultStore:
             result: the splits and subsets of this run.
             run: what happened in this run, with its *evaluations*; None writes no record.
             queries: this run's rows, of QUERY_SCHEMA or RERANKED_QUERY_SCHEMA.
-            ranking: this run's best documents, of RANKING_SCHEMA.
+            ranking: this run's best documents, of RANKING_SCHEMA; None where none are kept, and
+                then those of an earlier run of the same parts go.
             keep: whether a stored result, its record and its rows stay for what this run did
                 not evaluate; False when they are of other data.
 
@@ -199,6 +227,8 @@ class ResultStore:
             ):
                 if rows is not None:
                     write_atomically(path, _parquet(_merged_rows(path, rows, keep=keep)))
+            if ranking is None and run is not None:
+                _drop_rows(ranking_path(target), run["evaluations"], keep=keep)
             if run is not None:
                 runs = _merged_runs(earlier if keep else [], run)
                 content = {"version": RECORD_VERSION, "task": result.task_name, "runs": runs}
@@ -265,16 +295,48 @@ def _merged_runs(earlier: list[dict[str, Any]], run: Mapping[str, Any]) -> list[
     return [*kept, run]
 
 
+def read_ranking(path: Path) -> pa.Table:
+    """
+    A kept ranking, of RANKING_SCHEMA.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        return pq.read_table(path, schema=RANKING_SCHEMA)
+    except (OSError, pa.ArrowInvalid) as error:
+        hint = "nothing was changed; move it away, and the ranking is made again"
+        raise BadInput(Fault(str(path), f"is no ranking: {error}", hint)) from None
+
+
+def _drop_rows(path: Path, evaluations: Sequence[Mapping[str, Any]], *, keep: bool) -> None:
+    """Take the rows of these parts from a file, or remove it where nothing is left."""
+    if not path.exists():
+        return
+    gone = [{"split": each["split"], "subset": each["subset"]} for each in evaluations]
+    parts = pa.Table.from_pylist(gone, pa.schema([("split", pa.string()), ("subset", pa.string())]))
+    left = _without_parts(read_ranking(path), parts) if keep else None
+    if left is not None and left.num_rows:
+        write_atomically(path, _parquet(left))
+    else:
+        path.unlink()
+
+
 def _merged_rows(path: Path, new: pa.Table, *, keep: bool) -> pa.Table:
     if not keep or not path.exists():
         return new
     earlier = pq.read_table(path, schema=new.schema)
+    return pa.concat_tables([_without_parts(earlier, new), new])
+
+
+def _without_parts(rows: pa.Table, parts: pa.Table) -> pa.Table:
+    """The rows that are of no split and subset that *parts* has."""
     for split, subset in {
-        (r["split"], r["subset"]) for r in new.select(["split", "subset"]).to_pylist()
+        (r["split"], r["subset"]) for r in parts.select(["split", "subset"]).to_pylist()
     }:
-        same = pc.and_(pc.equal(earlier["split"], split), pc.equal(earlier["subset"], subset))
-        earlier = earlier.filter(pc.invert(same))
-    return pa.concat_tables([earlier, new])
+        same = pc.and_(pc.equal(rows["split"], split), pc.equal(rows["subset"], subset))
+        rows = rows.filter(pc.invert(same))
+    return rows
 
 
 def _parquet(rows: pa.Table) -> bytes:

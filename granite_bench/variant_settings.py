@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from granite_bench.results import Result
+from granite_bench.results import Result, settings_text
 
 DIM = "embed_dim"
 PRECISION = "output_dtypes"
@@ -33,16 +33,12 @@ def name_without(model: str, settings: Mapping[str, Any], dropped: Collection[st
             checkpoint behind it.
         dropped: the settings to leave out.
     """
-    whole = f" ({_shown(settings)})" if settings else ""
+    whole = f" ({settings_text(settings)})" if settings else ""
     name, found, mark = model.rpartition(whole) if whole else (model, "", "")
     if not found:
         return model
     kept = {key: value for key, value in settings.items() if key not in dropped}
-    return f"{name} ({_shown(kept)}){mark}" if kept else f"{name}{mark}"
-
-
-def _shown(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+    return f"{name} ({settings_text(kept)}){mark}" if kept else f"{name}{mark}"
 
 
 def precision_of(settings: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +78,7 @@ def test_a_first_stage_is_run_where_it_is_missing(reranked: Reranked) -> None:
     """Then the reranker over its best documents, under a name that says so."""
     first, second = reranked.outcomes
     assert (first.model, first.status) == (MINILM, "ran")
-    assert second.model == f"local/reranker (first_stage={MINILM.replace('/', '_')}, top_k={TOP_K})"
+    assert second.model == f"local/reranker (first_stage={MINILM}, top_k={TOP_K})"
     assert second.status == "ran"
     assert second.n_scored == 59 * TOP_K
 
@@ -145,7 +147,8 @@ def test_the_record_says_what_was_reranked(reranked: Reranked) -> None:
     [run] = record["runs"]
     revision = find_model(MINILM).meta.revision
     assert run["first_stage"] == {
-        "name": MINILM, "revision": revision, "top_k": TOP_K, "query_tokens": None
+        "name": MINILM, "argument": MINILM, "settings": {}, "revision": revision,
+        "top_k": TOP_K, "query_tokens": None,
     }  # fmt: skip
     assert run["settings"]["max_length"] == 64
     [entry] = run["evaluations"]
@@ -189,6 +192,36 @@ def test_a_result_without_its_ranking_is_run_again(tmp_path: Path) -> None:
     assert job.reason == "its ranking is not kept"
 
 
+def test_a_ranking_that_was_moved_away_is_made_again(tmp_path: Path) -> None:
+    """What is on the disk counts, not what the record says of it."""
+    options: dict[str, Any] = {
+        "models": [BM25], "tasks": [TASK], "subsets": ["en"], "results": tmp_path,
+        "vectors": None, "ranking_depth": 5,
+    }  # fmt: skip
+    granite_bench.run(**options)
+    [path] = tmp_path.rglob("*.ranking.parquet")
+    path.unlink()
+    [job] = prepare(**options).plan.jobs
+    assert job.reason == "its ranking is not kept"
+    granite_bench.run(**options)
+    assert path.exists()
+
+
+def test_a_run_that_keeps_no_ranking_leaves_no_old_one(tmp_path: Path) -> None:
+    """export-run would write it beside newer results; those of other parts stay."""
+    options: dict[str, Any] = {
+        "models": [BM25], "tasks": [TASK], "results": tmp_path, "vectors": None,
+    }  # fmt: skip
+    granite_bench.run(subsets=["en", "de"], ranking_depth=5, **options)
+    [path] = tmp_path.rglob("*.ranking.parquet")
+    result = path.parent.parent / f"{TASK}.json"
+    stored = json.loads(result.read_bytes())
+    stored["scores"]["test"] = [e for e in stored["scores"]["test"] if e["hf_subset"] != "de"]
+    result.write_text(json.dumps(stored))
+    granite_bench.run(subsets=["en", "de"], **options)
+    assert set(pq.read_table(path)["subset"].to_pylist()) == {"en"}
+
+
 def test_another_ranking_of_the_first_stage_is_reranked(
     reranked: Reranked, tmp_path: Path, reranker_folder: Path
 ) -> None:
@@ -202,6 +235,96 @@ def test_another_ranking_of_the_first_stage_is_reranked(
     first, second = prepare(**mine.options(first_stages=[BM25])).plan.jobs
     assert first.done
     assert second.reason == "the first stage's ranking changed"
+    handed_on = dict(zip(rows["query_id"].to_pylist(), backwards, strict=True))
+    _, outcome = mine.run(first_stages=[BM25])
+    assert outcome.status == "ran"
+    for row in pq.read_table(mine.file("reranker", ".ranking.parquet")).to_pylist():
+        assert set(row["doc_ids"]) == set(handed_on[row["query_id"]][:TOP_K])
+    assert prepare(**mine.options(first_stages=[BM25])).nothing_to_do
+
+
+def test_what_waits_for_a_first_stage_is_not_done(reranked: Reranked, tmp_path: Path) -> None:
+    """Its new ranking is not known when the plan is made."""
+    shutil.copytree(reranked.results, tmp_path / "results")
+    mine = Reranked(tmp_path, reranked.reranker, [])
+    for path in mine.results.glob(f"*MiniLM*/**/{TASK}.json"):
+        path.unlink()
+    first, second = prepare(**mine.options()).plan.jobs
+    assert (first.done, second.done) == (False, False)
+    assert second.reason == "its first stage runs first"
+
+
+def test_settings_with_the_same_folder_name_are_told_apart(tmp_path: Path) -> None:
+    """mteb spells both prompts "find_ " in the name of the folder."""
+    options: dict[str, Any] = {
+        "models": [MINILM], "tasks": [TASK], "subsets": ["en"], "results": tmp_path,
+        "vectors": None, "device": "cpu",
+    }  # fmt: skip
+    [outcome] = granite_bench.run(prompt_query="find: ", **options)
+    assert outcome.model == f"{MINILM} (prompt_query=find: )"
+    with pytest.raises(BadInput, match="holds results of other settings"):
+        prepare(prompt_query="find? ", **options)
+    assert prepare(prompt_query="find: ", **options).nothing_to_do
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dims": (64,)}, "--dims: changes nothing of a reranker"),
+        ({"precisions": ("int8",)}, "--precision: changes nothing of a reranker"),
+        ({"first_stages": [], "max_length": 64}, "--max-length: changes nothing of a reranker"),
+        ({"first_stages": [], "prompt_query": "q"}, "--prompt-query: changes nothing"),
+        ({"top_k": 1001}, "--top-k: mteb ranks 1,000 documents"),
+        ({"ranking_depth": 5000}, "--keep-ranking: mteb ranks 1,000 documents"),
+        ({"max_length": (64, 128)}, "--max-length: a first stage reads texts of one length"),
+    ],
+)
+def test_options_without_effect_are_bad_input(
+    reranked: Reranked, options: dict[str, Any], said: str
+) -> None:
+    """A result named after them would claim what is not so."""
+    with pytest.raises(BadInput) as error:
+        prepare(**reranked.options(**options))
+    assert said in str(error.value)
+
+
+def test_a_reranker_of_the_users_own_goes_behind_the_suites_first_stages(
+    tmp_path: Path, reranker_folder: Path
+) -> None:
+    """And the suite's cut of queries and depth hold."""
+    suite = tmp_path / "own.yaml"
+    suite.write_text(
+        f"""
+version: 1
+name: own
+title: Own
+description: A suite with rerankers.
+first_stages: [{BM25}]
+rerankers: [org/another]
+top_k: 7
+query_tokens: 9
+tasks:
+  - {{name: {TASK}, subsets: [en]}}
+"""
+    )
+    plan = prepare(
+        str(suite), rerankers=[str(reranker_folder)], results=tmp_path, vectors=None
+    ).plan
+    assert [source.name for source in plan.sources] == [
+        BM25,
+        f"local/reranker (first_stage={BM25}, query_tokens=9, top_k=7)",
+    ]
+
+
+def test_a_server_is_not_asked_to_cut(tmp_path: Path) -> None:
+    """Neither texts to a length nor queries to tokens: it has the tokenizer."""
+    with pytest.raises(BadInput) as error:
+        prepare(
+            models=["some-model"], endpoint="http://127.0.0.1:9", max_length=64, query_tokens=8,
+            tasks=[TASK], results=tmp_path,
+        )  # fmt: skip
+    assert "--endpoint: a server cuts texts by its own rule, not to 64 tokens" in str(error.value)
+    assert "--query-tokens: cuts by the reranker's tokenizer" in str(error.value)
 
 
 def test_a_failed_first_stage_fails_what_is_behind_it(
@@ -259,6 +382,24 @@ class TestRunFile:
         [outcome] = reranked.run(first_stages=[str(run_file)])
         assert outcome.status == "failed"
         assert "document 'elsewhere'" in outcome.cause
+
+    def test_is_of_one_part_of_one_task(self, reranked: Reranked, run_file: Path) -> None:
+        """Of several, each would get the documents of the first."""
+        options = reranked.options(first_stages=[str(run_file)], subsets=["en", "de"])
+        with pytest.raises(BadInput, match="is one run, and 2 parts of tasks are to be reranked"):
+            prepare(**options)
+
+    def test_may_be_a_folder_with_a_file_for_each_part(
+        self, reranked: Reranked, run_file: Path, tmp_path: Path
+    ) -> None:
+        """Named as export-run names them; compressed or not."""
+        (tmp_path / "runs").mkdir()
+        packed = gzip.compress(run_file.read_bytes())
+        (tmp_path / "runs" / f"{TASK}.test.en.trec.gz").write_bytes(packed)
+        (tmp_path / "runs" / f"{TASK}.test.en.trec.bak").write_text("old")
+        [outcome] = reranked.run(first_stages=[str(tmp_path / "runs")])
+        assert outcome.model == f"local/reranker (first_stage=runs, top_k={TOP_K})"
+        assert outcome.main_score == reranked.outcomes[1].main_score
 
     def test_with_faults_is_bad_input(
         self, reranked: Reranked, run_file: Path, capsys: pytest.CaptureFixture[str]

@@ -155,6 +155,15 @@ def test_what_mtebs_metadata_allow_is_off() -> None:
     assert code_arguments(said, ("org/model@1",)) == {"trust_remote_code": True}
 
 
+def test_what_metadata_allow_deeper_down_is_off_too() -> None:
+    """mteb's metadata of infgrad/Jasper-Token-Compression-600M have it so."""
+    meta = _meta(_asks, model_kwargs={"trust_remote_code": True, "dtype": "bfloat16"})
+    assert code_arguments(meta, ()) == {
+        "trust_remote_code": False,
+        "model_kwargs": {"trust_remote_code": False, "dtype": "bfloat16"},
+    }
+
+
 def test_a_loader_that_always_runs_code_is_refused() -> None:
     """No argument could turn it off, so it is not called."""
     with pytest.raises(BadInput, match="--trust-remote-code org/model@1"):

@@ -138,11 +138,11 @@ def _task_of(result: Result, folder: str | None, mirror: Path | None) -> Any:
 def _parts(result: Result) -> Iterator[tuple[str, str, pa.Table]]:
     """The ranking of a result, split by split and subset by subset."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     from granite_bench.results import ranking_path
+    from granite_bench.store import read_ranking
 
-    table = pq.read_table(ranking_path(result.path))
+    table = read_ranking(ranking_path(result.path))
     pairs = zip(table["split"].to_pylist(), table["subset"].to_pylist(), strict=True)
     for split, subset in dict.fromkeys(pairs):
         here = pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset))

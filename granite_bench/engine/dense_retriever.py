@@ -167,6 +167,11 @@ class DenseRetriever:
         self, task: TaskMetadata, prompt_type: PromptType | None, seen: Observation
     ) -> Instruction:
         instruction = self.encoder.backend.instruction(task, prompt_type)
+        if self._prompts and prompt_type is None:
+            raise TaskError(
+                "this task has neither queries nor documents, so --prompt-query and --prompt-doc "
+                "change nothing\n  leave them out for it"
+            )
         if prompt_type is not None and prompt_type.value in self._prompts:
             instruction = replace(instruction, prompt=self._prompts[prompt_type.value])
         seen.prompts[prompt_type.value if prompt_type else "text"] = instruction.prompt

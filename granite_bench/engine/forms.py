@@ -42,6 +42,7 @@ def form_of(
     prompts: Mapping[str, str] | None = None,
     query_tokens: int | None = None,
     content_sha256: str | None = None,
+    own_code: bool = False,
 ) -> Form:
     """
     The form in which a loaded model is evaluated.
@@ -53,6 +54,7 @@ def form_of(
         prompts: as for DenseRetriever.
         query_tokens: as for Reranker.
         content_sha256: of the model's files, where they lie in a folder that may change.
+        own_code: whether code that comes with the model may have run.
 
     Raises:
         BadInput: *prompts* for a model that makes its inputs itself.
@@ -71,6 +73,8 @@ def form_of(
             return DenseRetriever(model, encoder=encoder, prompts=prompts)
         return Reranker(model, encoder=encoder)
     identity["loaded"] = loaded_from(meta)
+    if own_code:
+        identity["own_code"] = "ran"
     driven = {"identity": identity, "encoder_options": encoder_options}
     if is_reranker(model):
         return reranker_for(model, query_tokens=query_tokens, **driven)

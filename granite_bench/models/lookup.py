@@ -19,7 +19,7 @@ from mteb.models.sentence_transformer_wrapper import (
 )
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.mirror import content_hash, locate
+from granite_bench.mirror import locate, model_hash
 
 QUICKSTART_MODEL = "quickstart/all-MiniLM-L6-v2"
 
@@ -102,7 +102,7 @@ def _quickstart_model() -> tuple[ModelMeta, Path]:
     folder = Path(package.origin).parent / "model"
     changes: Mapping[str, Any] = {
         "name": QUICKSTART_MODEL,
-        "revision": content_hash(folder)[:40],
+        "revision": model_hash(folder)[:40],
         "adapted_from": _QUICKSTART_ORIGIN,
     }
     return MODEL_REGISTRY[_QUICKSTART_ORIGIN].model_copy(update=changes), folder
@@ -123,7 +123,7 @@ def _folder_meta(name: str, folder: Path) -> ModelMeta:
     return ModelMeta.create_empty(
         overwrites={
             "name": name,
-            "revision": content_hash(folder)[:40],
+            "revision": model_hash(folder)[:40],
             "loader": loader,
             "model_type": [model_type],
             "framework": ["Sentence Transformers", "PyTorch"],

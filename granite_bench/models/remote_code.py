@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mteb.models import ModelMeta
@@ -20,7 +20,7 @@ from granite_bench.errors import BadInput, Fault
 OPTION = "--trust-remote-code"
 
 
-def code_arguments(meta: ModelMeta, trusted: Collection[str]) -> dict[str, bool]:
+def code_arguments(meta: ModelMeta, trusted: Collection[str]) -> dict[str, Any]:
     """
     What to tell the loader of *meta*, so that code of its repository runs only where allowed.
 
@@ -44,9 +44,15 @@ def code_arguments(meta: ModelMeta, trusted: Collection[str]) -> dict[str, bool]
     parameters = inspect.signature(loader).parameters
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     named = "trust_remote_code" in {**parameters, **meta.loader_kwargs}
+    arguments: dict[str, Any] = {
+        # model_kwargs and the like, which sentence-transformers heeds before the argument itself.
+        name: {**value, "trust_remote_code": allowed}
+        for name, value in meta.loader_kwargs.items()
+        if isinstance(value, Mapping) and "trust_remote_code" in value
+    }
     if named or (allowed and takes_any):
-        return {"trust_remote_code": allowed}
-    return {}
+        arguments["trust_remote_code"] = allowed
+    return arguments
 
 
 def is_trusted(meta: ModelMeta, trusted: Collection[str]) -> bool:

@@ -10,8 +10,6 @@ from pathlib import Path
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models.source import ModelSource
 
-_RUNS = "*.trec*"  # also compressed
-
 
 @dataclass(frozen=True)
 class RunFile:
@@ -24,13 +22,18 @@ class RunFile:
 
     @property
     def name(self) -> str:
-        """The file's name with the hash of its content: another file is another first stage."""
+        """
+        A file's name with the hash of its content: another file is another first stage. Of a
+        folder the name alone: what changed in it shows, task by task, in the candidates' hash.
+        """
+        if self.path.is_dir():
+            return self.path.resolve().name
         return f"{self.path.name}@{self.sha256[:12]}"
 
     @property
     def files(self) -> list[Path]:
         """The runs: the file itself, or those in the folder."""
-        return [self.path] if self.path.is_file() else sorted(self.path.glob(_RUNS))
+        return [self.path] if self.path.is_file() else _runs_in(self.path)
 
     @cached_property
     def sha256(self) -> str:
@@ -47,7 +50,11 @@ class RunFile:
 
 def is_run(path: Path) -> bool:
     """Whether a path names a run and not a model: a file, or a folder of *.trec files."""
-    return path.is_file() or (path.is_dir() and any(path.glob(_RUNS)))
+    return path.is_file() or (path.is_dir() and bool(_runs_in(path)))
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.trec"), *folder.glob("*.trec.gz")])
 
 
 @dataclass(frozen=True)

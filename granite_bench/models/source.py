@@ -13,9 +13,10 @@ from mteb.models import ModelMeta
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.exported import ExportedFile, exports_folder, find_exported, run_exported
-from granite_bench.mirror import content_hash
+from granite_bench.mirror import model_hash
 from granite_bench.models.loading import AS_PUBLISHED, Loading
-from granite_bench.models.remote_code import asks_for_code, code_arguments, needs_code
+from granite_bench.models.remote_code import asks_for_code, code_arguments, is_trusted, needs_code
+from granite_bench.results import settings_text
 
 if TYPE_CHECKING:
     from granite_bench.models.reranking import Reranking
@@ -47,7 +48,20 @@ class ModelSource:
     @property
     def name(self) -> str:
         """The model's name with what makes this variant differ from the published model."""
-        return self.meta.model_name_with_experiment or ""
+        settings = self.meta.experiment_kwargs
+        name = self.meta.name or ""
+        return f"{name} ({settings_text(settings)})" if settings else name
+
+    @property
+    def argument(self) -> str:
+        """What names the model on the command line: its id, or the folder of a local one."""
+        name = self.meta.name or ""
+        return str(self.folder) if self.folder and name.startswith("local/") else name
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether code that comes with the model may run."""
+        return is_trusted(self.meta, self.loading.trusted)
 
     @property
     def served_name(self) -> str:
@@ -101,8 +115,8 @@ class ModelSource:
 
     @cached_property
     def content_sha256(self) -> str | None:
-        """The identity of the model's files (see mirror.content_hash); None without files."""
-        return content_hash(self.files) if self.files is not None else None
+        """The identity of the model's files (see mirror.model_hash); None without files."""
+        return model_hash(self.files) if self.files is not None else None
 
     def load(self, device: str | None = None) -> Any:
         """
@@ -120,7 +134,9 @@ class ModelSource:
         if self.folder is not None:
             # The folder has one revision, so none is asked for.
             meta = meta.model_copy(update={"name": str(self.folder), "revision": None})
-        arguments |= self._model_arguments(meta)
+        if self.loading.dtype is not None:
+            own = {**meta.loader_kwargs, **arguments}.get("model_kwargs", {})
+            arguments["model_kwargs"] = {**own, "dtype": self.loading.dtype}
         try:
             model: Any = meta.load_model(device=device, **arguments)
         except ImportError as error:
@@ -140,16 +156,6 @@ class ModelSource:
         if exported is not None:
             run_exported(model.model, exported)
         return model
-
-    def _model_arguments(self, meta: ModelMeta) -> dict[str, Any]:
-        """What mteb's wrappers hand on to sentence-transformers."""
-        arguments: dict[str, Any] = {}
-        of_model: dict[str, Any] = {}
-        if self.loading.dtype is not None:
-            of_model["dtype"] = self.loading.dtype
-        if of_model:
-            arguments["model_kwargs"] = {**meta.loader_kwargs.get("model_kwargs", {}), **of_model}
-        return arguments
 
     def _refuse_settings_without_effect(self, model: Any) -> None:
         options = {

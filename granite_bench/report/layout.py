@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from granite_bench.report.columns import (
     HOLE,
@@ -128,10 +129,28 @@ def reproduce(table: Table, row: Row, result: Result) -> str:
     suite = [] if is_overview(table) else [table.source]
     role = "--reranker" if FIRST_STAGE in settings else "--model"
     words = ["granite-bench", "run", *suite, "--task", result.task, role, model]
-    for name, value in sorted(settings.items()):
+    for name, value in sorted({**_of_first_stage(result), **settings}.items()):
         named = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        if name == FIRST_STAGE:
+            named = _first_stage_argument(result, named)
         words += [_RUN_OPTIONS[name], named]
     return shlex.join(words)
+
+
+def _of_first_stage(result: Result) -> dict[str, Any]:
+    """The settings of what was reranked, as a run has them as options."""
+    for run in result.record.get("runs", ()):
+        if "first_stage" in run:
+            return dict(run["first_stage"].get("settings", {}))
+    return {}
+
+
+def _first_stage_argument(result: Result, name: str) -> str:
+    """What --first-stage was given: a run's path and a local folder's stand in the record."""
+    for run in result.record.get("runs", ()):
+        if "first_stage" in run:
+            return str(run["first_stage"].get("argument", name))
+    return name
 
 
 def _model_argument(row: Row) -> str:
