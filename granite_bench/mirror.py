@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -27,6 +28,10 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 NO_REVISION = "no_revision_available"
 """What mteb calls the revision of a model that it has pinned to none."""
+
+_EXPORT_FOLDERS = ("", "onnx", "openvino")
+_EXPORTS = ("*.onnx", "*.onnx_data*", "*.onnx.data*", "openvino*.xml", "openvino*.bin")
+"""Files beside a model's own weights that ONNX Runtime and OpenVINO run (see exported)."""
 
 _BLOCK_BYTES = 1 << 20
 _REPO_NAME = re.compile(r"([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
@@ -201,7 +206,28 @@ def content_hash(folder: Path) -> str:
     Raises:
         BadInput: no such folder, no file in it, or a file that cannot be read.
     """
-    paths = files_under(folder)
+    return _hash_of(folder, files_under(folder))
+
+
+def model_hash(folder: Path) -> str:
+    """
+    content_hash of a model's folder without the files that were exported from it: whether they
+    are there or not, it is the same model.
+
+    Raises:
+        BadInput: as content_hash.
+    """
+    return _hash_of(folder, [path for path in files_under(folder) if not is_export(path)])
+
+
+def is_export(path: str) -> bool:
+    """Whether a path in a model's repository is an exported file, which torch never reads."""
+    folder, _, name = path.rpartition("/")
+    # By name too: code in these folders is part of the model.
+    return folder in _EXPORT_FOLDERS and any(fnmatchcase(name, each) for each in _EXPORTS)
+
+
+def _hash_of(folder: Path, paths: Sequence[str]) -> str:
     if not paths:
         raise BadInput(Fault(str(folder), "holds no file"))
     digest = hashlib.sha256()
@@ -221,7 +247,8 @@ def verify(folder: Path) -> list[Fault]:
 
     Returns:
         All that is wrong: files that are missing, of another size or of another content, files
-        of a listed repository that the manifest does not know, and fetches that were cut off.
+        of a listed repository that the manifest does not know (but for files exported from a
+        model), and fetches that were cut off.
         Folders of repositories that the manifest does not list are not looked at.
 
     Raises:
@@ -242,7 +269,8 @@ def verify(folder: Path) -> list[Fault]:
             if what:
                 faults.append(Fault(str(folder / name / path), what, again))
         for path in files_under(folder / name) if (folder / name).is_dir() else ():
-            if path not in repo.files:
+            exported = repo.kind == "model" and is_export(path)
+            if path not in repo.files and not exported:
                 what = "is not in the manifest, and changes what is loaded from this folder"
                 faults.append(Fault(str(folder / name / path), what, "move it away"))
     return faults

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +19,7 @@ from exported_models import small_model
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 from sentence_transformers import SentenceTransformer
 
+from granite_bench.__main__ import main
 from granite_bench.devices import BackendName
 from granite_bench.engine.backend import (
     Instruction,
@@ -33,6 +37,7 @@ from granite_bench.exported import (
 )
 from granite_bench.exported import writing as exporting
 from granite_bench.exported.writing import FILE_NAMES, export
+from granite_bench.models import find_model
 
 PLAIN = Instruction(None, "")
 TEXTS = ["a", "", "grey harbours freeze in January " * 20, "日本語 и кириллица", "two words"]
@@ -134,6 +139,7 @@ def test_the_models_own_folder_goes_before_our_cache(tmp_path: Path) -> None:
         ("openvino_model.xml", "openvino_model.bin"),
         ("model.onnx", "model.onnx_data"),
         ("model.onnx", "model.onnx.data"),
+        ("model.onnx", "model.onnx_data_1"),
     ],
 )
 def test_weights_beside_a_file_count_to_its_size_and_hash(
@@ -144,12 +150,54 @@ def test_weights_beside_a_file_count_to_its_size_and_hash(
     alone = ExportedFile("onnx", file, tmp_path / file)
     assert alone.n_bytes == 5
     hashes = {alone.sha256}
-    for content in (b"1", b"2"):
+    for content in (b"1", b"22"):
         (tmp_path / weights).write_bytes(content)
         both = ExportedFile("onnx", file, tmp_path / file)
-        assert both.n_bytes == 6
+        assert both.n_bytes == 5 + len(content)
         hashes.add(both.sha256)
     assert len(hashes) == 3
+
+
+def test_a_file_is_read_again_only_once_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of gigabytes are hashed once, though plans, records and reports ask for them."""
+    read: list[str] = []
+    digest = hashlib.file_digest
+
+    def digest_and_note(file: Any, algorithm: str) -> Any:
+        read.append(Path(file.name).name)
+        return digest(file, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest_and_note)
+    path, weights = tmp_path / "openvino_model.xml", tmp_path / "openvino_model.bin"
+    path.write_bytes(b"graph")
+    weights.write_bytes(b"1")
+    first = {ExportedFile("openvino", path.name, path).sha256 for _ in range(3)}
+    assert (len(first), read) == (1, [path.name, weights.name])
+    weights.write_bytes(b"2")
+    os.utime(weights, ns=(0, 1))  # clocks of file systems tick every few milliseconds
+    assert ExportedFile("openvino", path.name, path).sha256 not in first
+    assert read == [path.name, weights.name, weights.name]
+
+
+def test_an_export_that_is_being_written_is_no_file_yet(tmp_path: Path) -> None:
+    """It lies in a hidden folder beside its place."""
+    empty_file(tmp_path / "onnx" / ".export-x" / "model.onnx")
+    assert not find_all([tmp_path], "onnx")
+
+
+def test_a_model_with_exports_in_its_folder_is_the_same_model(folder: Path, tmp_path: Path) -> None:
+    """Its revision and content are those of before; another file makes another model."""
+    copied = shutil.copytree(folder, tmp_path / "small")
+    before = find_model(str(copied))
+    for name in (*FILE_NAMES.values(), "openvino/openvino_model.bin", "model.onnx"):
+        empty_file(copied / name)
+    after = find_model(str(copied))
+    assert after.meta.revision == before.meta.revision
+    assert after.content_sha256 == before.content_sha256
+    empty_file(copied / "onnx" / "code.py")
+    assert find_model(str(copied)).meta.revision != before.meta.revision
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
@@ -199,7 +247,6 @@ def test_what_ran_is_part_of_the_record_and_of_the_address(
     """The file by its content; the type is that of its weights, not of the torch model's."""
     needs(backend)
     file = exports[backend, quantize]
-    n_parameters = sum(each.numel() for each in model.parameters())
     run_exported(model, file)
     driver = SentenceTransformersBackend(SentenceTransformerEncoderWrapper(model))
     assert driver.name == (
@@ -209,7 +256,6 @@ def test_what_ran_is_part_of_the_record_and_of_the_address(
     assert driver.dtype == ("int8" if quantize else "float32")
     assert (driver.device, driver.attention, driver.max_length) == ("cpu", None, 100)
     assert driver.knows_tokens(PLAIN)
-    assert cast(ExportedTransformer, model.transformers_model).n_parameters == n_parameters
 
 
 def test_the_four_files_have_different_addresses(
@@ -278,6 +324,19 @@ def test_a_file_with_another_output_is_refused(
         run_exported(model, file)
 
 
+def test_weights_in_files_that_are_no_part_of_it_are_refused(
+    model: SentenceTransformer, exports: dict[tuple[str, bool], ExportedFile], tmp_path: Path
+) -> None:
+    """They could change, and the address of the vectors would not."""
+    needs("onnx")
+    import onnx
+
+    loaded, path = onnx.load(exports["onnx", False].path), tmp_path / "model.onnx"
+    onnx.save(loaded, path, save_as_external_data=True, location="weights.pb", size_threshold=0)
+    with pytest.raises(BadInput, match=r"weights in weights.pb, .*\n.* all in model.onnx_data"):
+        run_exported(model, ExportedFile("onnx", path.name, path))
+
+
 def test_what_is_no_dense_transformer_is_refused(tmp_path: Path) -> None:
     """Sparse models, wrappers of mteb, static embeddings."""
     file = ExportedFile("onnx", "x", tmp_path / "x")
@@ -337,6 +396,68 @@ def test_an_export_that_gives_other_vectors_is_not_written(
     with pytest.raises(TaskError, match=r"gives other vectors: a cosine of .*\n  nothing was"):
         export(model, "onnx", tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+def test_weights_above_two_gigabytes_lie_in_one_file_beside_it(
+    model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantize: bool
+) -> None:
+    """torch then gives each weight a file; here, whatever their size."""
+    needs("onnx")
+    import onnx
+
+    write = torch.onnx.export
+
+    def write_apart(module: Any, inputs: Any, target: str, **options: Any) -> None:
+        assert isinstance(target, str)  # above 2 GB torch takes no Path
+        write(module, inputs, target, **options)
+        onnx.save(
+            onnx.load(target), target, save_as_external_data=True, all_tensors_to_one_file=False,
+            size_threshold=0, convert_attribute=False,
+        )  # fmt: skip
+
+    monkeypatch.setattr(torch.onnx, "export", write_apart)
+    made = export(model, "onnx", tmp_path, quantize=quantize)
+    name, weights = ("model_qint8.onnx", ".data") if quantize else ("model.onnx", "_data")
+    there = {path.name: path.stat().st_mode for path in (tmp_path / "onnx").iterdir()}
+    assert set(there) == {name, f"{name}{weights}"} == {part.name for part in made.file.parts}
+    assert len(set(there.values())) == 1
+    expected = vectors(model, TEXTS)
+    run_exported(model, made.file)
+    assert least_cosine(expected, vectors(model, TEXTS)) > (0.9 if quantize else 0.999999)
+
+
+OWN_CODE = """
+from transformers import BertConfig, BertModel
+
+
+class OwnConfig(BertConfig):
+    model_type = "own_bert"
+
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_a_model_with_code_of_its_own_is_exported_where_that_is_allowed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names an option, and the command has it."""
+    needs("onnx")
+    own = shutil.copytree(folder, tmp_path / "own")
+    (own / "own.py").write_text(OWN_CODE)
+    config = json.loads((own / "config.json").read_text())
+    code = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    (own / "config.json").write_text(
+        json.dumps({**config, "model_type": "own_bert", "auto_map": code})
+    )
+    command = ["export", str(own), "--backend", "onnx", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    allow = ["--trust-remote-code", f"local/own@{find_model(str(own)).meta.revision}"]
+    assert " ".join(allow) in capsys.readouterr().err
+    assert main([*command, *allow]) == 0
+    assert (tmp_path / "out" / "onnx" / "model.onnx").is_file()
 
 
 def test_a_folder_that_cannot_be_written_is_named(

@@ -287,7 +287,7 @@ def test_no_command_needs_a_shell(document: str) -> None:
 def test_runs_leave_the_files_that_the_readme_lists(executed: dict[str, Executed]) -> None:
     """Each path under "What a run leaves", for at least one model and task."""
     paths = re.findall(r"^(results/<model>/\S+)", read("README.md"), re.MULTILINE)
-    assert len(paths) == 5
+    assert len(paths) == 6
     folder = executed["README.md"].folder
     for path in paths:
         assert list(folder.glob(re.sub(r"<\w+>", "*", path))), path

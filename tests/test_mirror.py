@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,6 +21,7 @@ from granite_bench.mirror import (
     content_hash,
     locate,
     mirror_folder,
+    model_hash,
     read_manifest,
     verify,
 )
@@ -40,13 +42,15 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
-def record(folder: Path, *, complete: bool = True) -> None:
+def record(
+    folder: Path, *, complete: bool = True, kind: Literal["dataset", "model"] = "dataset"
+) -> None:
     """Write the manifest of the fixture *mirror*."""
     files = {
         path: MirrorFile(size=len(content), sha256=hashlib.sha256(content).hexdigest())
         for path, content in FILES.items()
     }
-    repo = MirrorRepo(kind="dataset", revision=COMMIT, asked="v1.0", complete=complete, files=files)
+    repo = MirrorRepo(kind=kind, revision=COMMIT, asked="v1.0", complete=complete, files=files)
     Manifest().with_repo("org/data", repo).write(folder)
 
 
@@ -248,6 +252,44 @@ def test_nothing_has_no_content_hash(tmp_path: Path) -> None:
         content_hash(tmp_path)
     with pytest.raises(BadInput, match="cannot be read"):
         content_hash(tmp_path / "missing")
+
+
+EXPORTS = (
+    "onnx/model.onnx",
+    "onnx/model.onnx_data",
+    "onnx/model_qint8.onnx.data",
+    "openvino/openvino_model.xml",
+    "openvino/openvino_model.bin",
+    "model.onnx",
+)
+
+
+def test_the_hash_of_a_model_is_that_of_its_folder_without_exports(tmp_path: Path) -> None:
+    """Data are hashed whole, and so is what is no export by its place or its name."""
+    model = tmp_path / "model"
+    (model / "onnx").mkdir(parents=True)
+    (model / "openvino").mkdir()
+    (model / "config.json").write_text("{}")
+    before = content_hash(model)
+    assert model_hash(model) == before
+    for path in EXPORTS:
+        (model / path).write_text("exported")
+    assert model_hash(model) == before != content_hash(model)
+    seen = {before}
+    for path in ("onnx/code.py", "pytorch_model.bin", "2_Dense/model.onnx"):
+        (model / path).parent.mkdir(exist_ok=True)
+        (model / path).write_text("own")
+        seen.add(model_hash(model))
+    assert len(seen) == 4
+
+
+def test_exports_beside_a_mirrored_model_are_no_faults(mirror: Path) -> None:
+    """export --out may put them there; in a data set they are strange."""
+    (mirror / "org/data/onnx").mkdir()
+    (mirror / "org/data/onnx/model.onnx").write_text("exported")
+    assert ["not in the manifest" in fault.what for fault in verify(mirror)] == [True]
+    record(mirror, kind="model")
+    assert verify(mirror) == []
 
 
 def test_an_untouched_mirror_has_no_faults(mirror: Path) -> None:

@@ -15,8 +15,10 @@ import pytest
 from exported_models import small_model
 
 from granite_bench.__main__ import main
-from granite_bench.parity import Candidate, Drift, Parity, Quality, measure
-from granite_bench.parity.measure import drift_of, row_cosines
+from granite_bench.exported.cosines import row_cosines
+from granite_bench.models import Loading, find_model
+from granite_bench.parity import Candidate, Drift, Parity, Quality, exported_variants, measure
+from granite_bench.parity.measure import drift_of
 from granite_bench.parity.quality import Stratum, overall_of
 from granite_bench.report.parity import as_json, as_text, parity_page, verdict
 from granite_bench.speed_comparison import Ratio
@@ -42,7 +44,7 @@ CANDIDATE = Candidate(
     weights_dtype="int8",
     n_bytes=25_000_000,
     drift=Drift(1_000, 0.91, 0.95, 0.97, 0.99, 0.985),
-    quality=[Quality("T", 0.60, 0.59, interval(-0.01, -0.02, -0.004), 30)],
+    quality=[Quality("T", 0.60, 0.59, interval(-0.01, -0.02, -0.004), 100, 30)],
     overall=interval(-0.01, -0.02, -0.004),
     speed=ratio(1.9, 1.8, 2.0),
 )
@@ -81,7 +83,16 @@ def test_every_task_counts_once_whatever_its_queries() -> None:
     """A task of one subset that gains 0.2 and one of two that lose 0.1 gain 0.05 together."""
     gains = Stratum(np.zeros(10), np.full(10, 0.2))
     loses = Stratum(np.full(500, 0.1), np.zeros(500))
-    assert overall_of([[gains], [loses, loses]]).mean == pytest.approx(0.05)
+    found = overall_of([[gains], [loses, loses]])
+    assert found is not None
+    assert found.mean == pytest.approx(0.05)
+
+
+def test_a_single_query_has_no_interval() -> None:
+    """Nor has the mean over tasks, when one has a subset of one query."""
+    single, several = Stratum(np.zeros(1), np.ones(1)), Stratum(np.zeros(9), np.ones(9))
+    assert overall_of([[single]]) is None
+    assert overall_of([[several], [several, single]]) is None
 
 
 # What is said
@@ -107,12 +118,26 @@ def test_rounding_is_told_from_a_change() -> None:
     """Every query as before, every cosine near one."""
     same = replace(
         CANDIDATE,
-        quality=[Quality("T", 0.6, 0.6, interval(0, 0, 0), 0)],
+        quality=[Quality("T", 0.6, 0.6, interval(0, 0, 0), 100, 0)],
         overall=interval(0, 0, 0),
         drift=Drift(10, 0.99999, 1, 1, 1, 1),
     )
     said = verdict(same, PARITY)
     assert "the same nDCG@10 for every query; vectors the same but for rounding" in said
+
+
+def test_a_difference_without_an_interval_is_said_without_a_verdict() -> None:
+    """On a page, in a terminal and in JSON."""
+    single = replace(CANDIDATE, quality=[Quality("T", 0.6, 0.5, None, 1, 1)], overall=None)
+    parity = replace(PARITY, candidates=[single])
+    assert "nDCG@10 changed by −10.00 points, over too few queries for an" in verdict(
+        single, parity
+    )
+    row = next(line for line in as_text(parity).splitlines() if "int8 " in line)
+    assert "│ −10.00 │" in " ".join(row.split())
+    assert '<td class="number">−10.00</td>' in parity_page(parity)
+    content = json.loads(as_json(parity))["candidates"][0]
+    assert content["overall"] is content["quality"][0]["difference"] is None
 
 
 def test_a_page_escapes_names_and_runs_nothing() -> None:
@@ -178,6 +203,37 @@ def test_without_an_export_the_report_says_how_to_make_one(
     assert "has no exported file" in (said := capsys.readouterr().err)
     assert "granite-bench export" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "asked"),
+    [
+        (["model.onnx", "model_qint8.onnx"], [None, "model_qint8.onnx"]),
+        (["onnx/model.onnx", "model.onnx"], ["model.onnx", None]),
+        (["onnx/model_qint8.onnx"], ["onnx/model_qint8.onnx"]),
+    ],
+)
+def test_the_file_that_run_takes_by_itself_is_asked_for_without_its_name(
+    small: Path, files: Sequence[str], asked: Sequence[str | None]
+) -> None:
+    """So that both keep one result of it; permission for the model's code goes with it."""
+    for name in files:
+        (small / name).parent.mkdir(exist_ok=True)
+        (small / name).write_bytes(b"")
+    reference = find_model(str(small), loading=Loading(trusted=("local/small@1",)))
+    found = [each.loading for each in exported_variants(reference, str(small))]
+    shared: dict[str, Any] = {"backend": "onnx", "trusted": ("local/small@1",)}
+    assert found == [Loading(**shared, backend_file=each) for each in asked]
+
+
+def test_parity_takes_permission_for_code(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As run does: for a revision."""
+    task = _task_folder(tmp_path / "task")
+    command = ["parity", str(small), "--task", str(task), "--trust-remote-code", "local/small"]
+    assert main(command) == 2
+    assert "'local/small' names no revision" in capsys.readouterr().err
 
 
 def test_export_then_parity_then_run_have_one_result(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from granite_bench.commands.options import mirror_option
+from granite_bench.commands.options import mirror_option, trust_option
 from granite_bench.devices import BACKENDS
 
 
@@ -33,17 +33,23 @@ from granite_bench.devices import BACKENDS
     "run and parity find it]",
 )
 @mirror_option
+@trust_option
 def export(
-    model: str, backend: Any, quantize: str | None, out: Path | None, mirror: Path | None
+    model: str,
+    backend: Any,
+    quantize: str | None,
+    out: Path | None,
+    mirror: Path | None,
+    trusted: tuple[str, ...],
 ) -> None:
     """Write MODEL as a file that run --backend and parity take."""
     from granite_bench.exported import exports_folder
     from granite_bench.exported.writing import export as write
     from granite_bench.files import size_text
     from granite_bench.mirror import mirror_folder
-    from granite_bench.models import find_model
+    from granite_bench.models import Loading, find_model
 
-    source = find_model(model, mirror=mirror_folder(mirror))
+    source = find_model(model, mirror=mirror_folder(mirror), loading=Loading(trusted=trusted))
     folder = out or exports_folder(source.meta.name or model, source.meta.revision)
     loaded = source.load("cpu")
     made = write(getattr(loaded, "model", None), backend, folder, quantize=quantize is not None)

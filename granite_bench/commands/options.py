@@ -69,6 +69,14 @@ mirror_option = click.option(
     help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
 )
 
+trust_option = click.option(
+    "--trust-remote-code",
+    "trusted",
+    multiple=True,
+    metavar="NAME@REVISION",
+    help="Let the code that comes with this model run, at this revision; may be repeated.",
+)
+
 padding_option = click.option(
     "--padding/--no-padding",
     default=None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from granite_bench.commands.options import mirror_option, vectors_option
+from granite_bench.commands.options import mirror_option, trust_option, vectors_option
 from granite_bench.devices import BACKENDS
 
 
@@ -46,6 +46,7 @@ from granite_bench.devices import BACKENDS
     help="Where results go.",
 )
 @vectors_option
+@trust_option
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report here as a page.")
 @click.option("--json", type=click.Path(path_type=Path), help="Write its figures here.")
 def parity(

@@ -13,6 +13,7 @@ from granite_bench.commands.options import (
     Numbers,
     mirror_option,
     padding_option,
+    trust_option,
     vectors_option,
 )
 from granite_bench.console import count_text, print_rows
@@ -125,13 +126,7 @@ from granite_bench.suite import PRECISIONS
     "prompt_document",
     help="Put this before every document instead of the model's own prompt; '' puts none.",
 )
-@click.option(
-    "--trust-remote-code",
-    "trusted",
-    multiple=True,
-    metavar="NAME@REVISION",
-    help="Let the code that comes with this model run, at this revision; may be repeated.",
-)
+@trust_option
 @click.option(
     "--max-length",
     type=Numbers("tokens"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from granite_bench.devices import BackendName
 from granite_bench.errors import BadInput, Fault
 from granite_bench.files import cache_folder
+from granite_bench.mirror import files_under
 
 PATTERNS: dict[BackendName, str] = {"onnx": "*.onnx", "openvino": "openvino*.xml"}
 """sentence-transformers' own; the names that are taken when none is asked for are below."""
@@ -39,11 +42,9 @@ class ExportedFile:
     @property
     def parts(self) -> list[Path]:
         """The file, and those beside it that hold its weights."""
-        beside = (
-            self.path.with_suffix(".bin"),
-            self.path.with_name(f"{self.path.name}_data"),
-            self.path.with_name(f"{self.path.name}.data"),
-        )
+        # Of ONNX files over 2 GB; what others wrote may have several, _data, _data_1, ...
+        data = self.path.parent.glob(f"{glob.escape(self.path.name)}[._]data*")
+        beside = [self.path.with_suffix(".bin"), *sorted(data)]
         return [self.path, *(path for path in beside if path.is_file())]
 
     @property
@@ -51,14 +52,25 @@ class ExportedFile:
         """Of all its parts."""
         return sum(path.stat().st_size for path in self.parts)
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """Over the content of its parts; part of the address of every vector it makes."""
+        """
+        Over the content of its parts, in hex; part of the address of every vector it makes.
+
+        A part is read again only once its size or its time of change is another.
+        """
         digest = hashlib.sha256()
         for path in self.parts:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            stamp = path.stat()
+            digest.update(_digest(path, stamp.st_size, stamp.st_mtime_ns))
         return digest.hexdigest()
+
+
+@functools.cache
+def _digest(path: Path, n_bytes: int, changed_ns: int) -> bytes:
+    """Of a file's content, once for each state of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def exports_folder(model: str, revision: str | None) -> Path:
@@ -76,10 +88,18 @@ def find_all(folders: Sequence[Path], backend: BackendName) -> list[ExportedFile
     """Every exported file in *folders*; of those with one name, that of the first folder."""
     found: dict[str, ExportedFile] = {}
     for folder in folders:
-        for path in sorted(folder.rglob(PATTERNS[backend])):
-            name = path.relative_to(folder).as_posix()
-            found.setdefault(name, ExportedFile(backend, name, path))
+        # Hidden folders do not count: an export that is being written lies in one.
+        for name in files_under(folder) if folder.is_dir() else ():
+            if fnmatchcase(name.rpartition("/")[2], PATTERNS[backend]):
+                found.setdefault(name, ExportedFile(backend, name, folder / name))
     return list(found.values())
+
+
+def default_file(files: Iterable[ExportedFile]) -> ExportedFile | None:
+    """The one that is meant when none is named, of one backend: that without quantisation."""
+    by_name = {each.name: each for each in files}
+    names = (name for of_backend in DEFAULT_NAMES.values() for name in of_backend)
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
 def find_exported(
@@ -98,9 +118,9 @@ def find_exported(
         BadInput: there is none, with those that there are.
     """
     by_name = {each.name: each for each in find_all(folders, backend)}
-    for candidate in DEFAULT_NAMES[backend] if name is None else (name,):
-        if candidate in by_name:
-            return by_name[candidate]
+    found = default_file(by_name.values()) if name is None else by_name.get(name)
+    if found is not None:
+        return found
     where, missing = f"model {model}", name or DEFAULT_NAMES[backend][0]
     if not by_name:
         hint = f"make one with: granite-bench export {model} --backend {backend}"

@@ -13,6 +13,7 @@ import importlib.util
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 import numpy as np
@@ -45,7 +46,6 @@ class ExportedTransformer(torch.nn.Module):
     Args:
         file: what to run.
         config: of the transformers model that it replaces.
-        n_parameters: of that model.
 
     Attributes:
         weights_dtype: the type that most of its weights have: float32, float16, int8.
@@ -54,12 +54,11 @@ class ExportedTransformer(torch.nn.Module):
         BadInput: the package is not installed, or it does not take the file.
     """
 
-    def __init__(self, file: ExportedFile, config: Any, n_parameters: int) -> None:
+    def __init__(self, file: ExportedFile, config: Any) -> None:
         super().__init__()
-        require_runtime(file.backend)
+        require_packages(file.backend, PACKAGES[file.backend])
         self.file = file
         self.config = config
-        self.n_parameters = n_parameters
         self.device = torch.device("cpu")
         opened = {"onnx": _open_onnx, "openvino": _open_openvino}[file.backend]
         self._run, self.input_names, self.output_names, self.weights_dtype = opened(file)
@@ -89,13 +88,12 @@ class ExportedTransformer(torch.nn.Module):
         return {_OUTPUTS.get(name, name): torch.from_numpy(array) for name, array in made.items()}
 
 
-def require_runtime(backend: BackendName) -> None:
+def require_packages(backend: BackendName, names: Iterable[str]) -> None:
     """
     Raises:
-        BadInput: a package that runs files of *backend* is not installed.
+        BadInput: one of the packages *names* of *backend* is not installed.
     """
-    needed = PACKAGES[backend]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         problem = f"needs {' and '.join(missing)}, not installed"
         hint = f"pip install 'granite-bench[{backend}]'"
@@ -114,8 +112,7 @@ def run_exported(model: Any, file: ExportedFile) -> None:
             than its transformer, or it cannot be run.
     """
     transformer = transformer_of(model, file.backend)
-    n_parameters = sum(each.numel() for each in transformer.model.parameters())
-    exported = ExportedTransformer(file, transformer.model.config, n_parameters)
+    exported = ExportedTransformer(file, transformer.model.config)
     wanted = output_of(transformer)
     if wanted not in [_OUTPUTS.get(name, name) for name in exported.output_names]:
         problem = f"gives {', '.join(exported.output_names)}; this model needs {wanted}"
@@ -215,8 +212,26 @@ def _onnx_dtype(file: ExportedFile) -> str:
     import onnx
 
     graph = onnx.load(file.path, load_external_data=False).graph
+    _refuse_strange_weights(file, graph)
     to_numpy = onnx.helper.tensor_dtype_to_np_dtype
     return _dtype_of_most((to_numpy(each.data_type).name, each.dims) for each in graph.initializer)
+
+
+def _refuse_strange_weights(file: ExportedFile, graph: Any) -> None:
+    """Weights in files that are no part of *file* could change, and its hash would not."""
+    known = {part.name for part in file.parts}
+    locations = {
+        PurePosixPath(entry.value).as_posix()
+        for tensor in graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    strange = sorted(locations - known)
+    if strange:
+        n_more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        problem = f"has weights in {strange[0]}{n_more}, which is no part of it"
+        hint = f"export the model again, or save them all in {file.path.name}_data"
+        raise BadInput(Fault(str(file.path), problem, hint))
 
 
 def _dtype_of_most(tensors: Iterable[tuple[str, Sequence[int]]]) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import io
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,13 @@ import numpy.typing as npt
 import torch
 
 from granite_bench.devices import BackendName
-from granite_bench.errors import BadInput, Fault, StorageError, TaskError
+from granite_bench.errors import StorageError, TaskError
+from granite_bench.exported.cosines import row_cosines
 from granite_bench.exported.files import ExportedFile
 from granite_bench.exported.running import (
+    PACKAGES,
     output_of,
-    require_runtime,
+    require_packages,
     run_exported,
     transformer_of,
 )
@@ -86,7 +89,7 @@ def export(model: Any, backend: BackendName, folder: Path, *, quantize: bool = F
         StorageError: *folder* cannot be written.
     """
     transformer = transformer_of(model, backend)
-    _require_packages(backend, quantize)
+    require_packages(backend, _packages(backend, quantize))
     target = folder / FILE_NAMES[backend, quantize]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,7 @@ def export(model: Any, backend: BackendName, folder: Path, *, quantize: bool = F
                 )
             # The weights first: a reader that finds the file finds all of it.
             for part in reversed(found.parts):
+                shutil.copymode(made, part)  # onnx lets nobody else read weights
                 part.replace(target.parent / part.name)
     except OSError as error:
         reason = error.strerror or error
@@ -111,20 +115,10 @@ def export(model: Any, backend: BackendName, folder: Path, *, quantize: bool = F
     return Export(ExportedFile(backend, found.name, target), least)
 
 
-def _require_packages(backend: BackendName, quantize: bool) -> None:
-    require_runtime(backend)
-    needed = ["onnx", *(["nncf"] if backend == "openvino" and quantize else [])]
-    missing = [name for name in needed if not _is_installed(name)]
-    if missing:
-        problem = f"exporting needs {' and '.join(missing)}, not installed"
-        hint = f"pip install 'granite-bench[{backend}]'"
-        raise BadInput(Fault(f"--backend {backend}", problem, hint))
-
-
-def _is_installed(name: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
+def _packages(backend: BackendName, quantize: bool) -> list[str]:
+    """What writes a file, and what runs it to check it."""
+    quantises = ["nncf"] if backend == "openvino" and quantize else []
+    return list(dict.fromkeys([*PACKAGES[backend], "onnx", *quantises]))
 
 
 def _write(transformer: Any, backend: BackendName, target: Path, *, quantize: bool) -> None:
@@ -139,8 +133,9 @@ def _write(transformer: Any, backend: BackendName, target: Path, *, quantize: bo
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
             quantize_dynamic(
-                plain, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-            )
+                plain, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+                use_external_data_format=len(ExportedFile("onnx", plain.name, plain).parts) > 1,
+            )  # fmt: skip
         else:
             import openvino
 
@@ -168,9 +163,10 @@ def _trace(transformer: Any, target: Path) -> None:
             # The exporter of torch.export takes none of ModernBERT, XLM-RoBERTa, Qwen2 and
             # DistilBERT as transformers 5 writes them; the tracing one takes all of them.
             torch.onnx.export(
-                module, inputs, target, input_names=names, output_names=[output],
+                module, inputs, str(target), input_names=names, output_names=[output],
                 dynamic_axes=axes, opset_version=OPSET, dynamo=False,
             )  # fmt: skip
+            _gather_weights(target)
         except OSError:
             raise
         except Exception as error:
@@ -179,6 +175,19 @@ def _trace(transformer: Any, target: Path) -> None:
                 f"torch cannot write this model as ONNX: {first[:300]}\n  its architecture "
                 "cannot be exported this way; run it with --backend torch"
             ) from error
+
+
+def _gather_weights(target: Path) -> None:
+    """Put the weights in one file, where torch gave each its own: above 2 GB in all."""
+    import onnx
+
+    beside = [path for path in target.parent.iterdir() if path != target]
+    if not beside:
+        return
+    model = onnx.load(target)
+    for path in beside:
+        path.unlink()
+    onnx.save(model, target, save_as_external_data=True, location=f"{target.name}_data")
 
 
 class _Positional(torch.nn.Module):
@@ -202,7 +211,7 @@ def _least_cosine(model: Any, file: ExportedFile) -> float:
     exported._modules[first] = copy.copy(model[0])
     exported._modules[first]._modules = dict(model[0]._modules)
     run_exported(exported, file)
-    return float(min(_cosines(_vectors(model), _vectors(exported))))
+    return float(row_cosines(_vectors(model), _vectors(exported)).min())
 
 
 def _vectors(model: Any) -> npt.NDArray[np.float32]:
@@ -211,14 +220,6 @@ def _vectors(model: Any) -> npt.NDArray[np.float32]:
         for texts in (_TEXTS, _TEXTS[:1], _TEXTS[2:4])
     ]
     return np.concatenate(vectors)
-
-
-def _cosines(
-    ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    norms = np.linalg.norm(ones, axis=1) * np.linalg.norm(others, axis=1)
-    cosines: npt.NDArray[np.float32] = (ones * others).sum(axis=1) / norms
-    return cosines
 
 
 @contextlib.contextmanager

@@ -105,7 +105,7 @@ class ModelSource:
         backend, file = self.loading.backend, self.loading.backend_file
         if backend == "torch":
             return None
-        return find_exported(self.meta.name or "", self.export_folders, backend, file)
+        return find_exported(self.argument, self.export_folders, backend, file)
 
     @property
     def on_disk(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.forms import form_of
 from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.exported import ExportedFile, exported_transformer, find_all
-from granite_bench.exported.files import DEFAULT_NAMES
+from granite_bench.exported.files import default_file
 from granite_bench.models import Loading, ModelSource, find_model
 from granite_bench.parity.figures import Candidate, Parity
 from granite_bench.parity.measure import cosines_of, data_of, drift_of, sample_of, speed_ratio
@@ -70,16 +71,20 @@ def exported_variants(
         raise BadInput(faults)
     return [
         find_model(
-            name, mirror=mirror, max_length=reference.max_length, loading=_loading(by_name[each])
+            name,
+            mirror=mirror,
+            max_length=reference.max_length,
+            loading=_loading(reference, by_name[each]),
         )
         for each in dict.fromkeys(wanted)
     ]
 
 
-def _loading(file: ExportedFile) -> Loading:
-    # Left out where run leaves it out, so that both have one address for its results.
-    is_default = file.name == DEFAULT_NAMES[file.backend][0]
-    return Loading(backend=file.backend, backend_file=None if is_default else file.name)
+def _loading(reference: ModelSource, file: ExportedFile) -> Loading:
+    # Not named where run needs no name, so that both have one address for its results.
+    default = default_file(find_all(reference.export_folders, file.backend))
+    name = None if file == default else file.name
+    return replace(reference.loading, backend=file.backend, backend_file=name)
 
 
 def compare_backends(
@@ -147,6 +152,7 @@ def _loaded(source: ModelSource, options: EngineOptions) -> DenseRetriever:
         padding=options.padding,
         prompts=source.loading.prompts,
         content_sha256=source.content_sha256 if source.folder is not None else None,
+        own_code=source.runs_own_code,
     )
     if not isinstance(form, DenseRetriever):
         problem = "is not an encoder that our engine drives; its backends cannot be compared"

@@ -35,14 +35,16 @@ class Quality:
     nDCG@10 on one task, in [0, 1]: the mean over splits and subsets of the mean over queries.
 
     Attributes:
-        difference: of the exported model less torch, query by query.
-        n_changed: queries with another nDCG@10.
+        difference: of the exported model less torch, query by query; None where a split or subset
+            has a single query, which says nothing of how queries vary.
+        n_queries, n_changed: queries, and those with another nDCG@10.
     """
 
     task: str
     torch: float
     exported: float
-    difference: ConfidenceInterval
+    difference: ConfidenceInterval | None
+    n_queries: int
     n_changed: int
 
 
@@ -55,7 +57,7 @@ class Candidate:
         name: of the file in the model's folder.
         weights_dtype: the type of most of its weights.
         n_bytes: of the file with its weights.
-        overall: of the differences of nDCG@10, the mean over tasks.
+        overall: of the differences of nDCG@10, the mean over tasks; None where that of a task is.
         speed: texts a second, to torch's.
     """
 
@@ -66,7 +68,7 @@ class Candidate:
     n_bytes: int
     drift: Drift
     quality: Sequence[Quality]
-    overall: ConfidenceInterval
+    overall: ConfidenceInterval | None
     speed: Ratio
 
 

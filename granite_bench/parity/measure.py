@@ -16,6 +16,7 @@ from granite_bench.engine.backend import Instruction
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder, EncodingCost
 from granite_bench.engine.texts import DocumentTexts, query_texts
+from granite_bench.exported.cosines import row_cosines
 from granite_bench.parity.figures import Drift
 from granite_bench.speed.ratio import paired_ratio
 from granite_bench.speed_comparison import Ratio
@@ -72,19 +73,6 @@ def cosines_of(
                     form.encoder.encode(blocks, instruction, cost, label="texts").array()
                 )
             yield row_cosines(*vectors)
-
-
-def row_cosines(
-    ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """The cosine of each row with its counterpart, in [-1, 1]; float32 (n_rows,)."""
-    norms = np.linalg.norm(ones, axis=1) * np.linalg.norm(others, axis=1)
-    products = np.einsum("ij,ij->i", ones, others)
-    # Two zero vectors are the same; one alone is as far as can be.
-    both_zero = ~ones.any(axis=1) & ~others.any(axis=1)
-    known = norms > 0
-    cosines = np.where(known, products / np.where(known, norms, 1), both_zero)
-    return np.clip(cosines, -1, 1).astype(np.float32)
 
 
 def drift_of(cosines: npt.NDArray[np.float32]) -> Drift:

@@ -68,12 +68,15 @@ def quality_of(task: AbsTask, strata: Sequence[Stratum]) -> Quality:
         torch=float(np.mean([each.torch.mean() for each in strata])),
         exported=float(np.mean([each.exported.mean() for each in strata])),
         difference=overall_of([strata]),
+        n_queries=sum(len(each.torch) for each in strata),
         n_changed=int(sum((each.differences != 0).sum() for each in strata)),
     )
 
 
-def overall_of(of_tasks: Sequence[Sequence[Stratum]]) -> ConfidenceInterval:
-    """Every task counts once, and within it every split and subset."""
+def overall_of(of_tasks: Sequence[Sequence[Stratum]]) -> ConfidenceInterval | None:
+    """Every task counts once, and within it every split and subset; None where one has 1 query."""
     differences = [each.differences for strata in of_tasks for each in strata]
+    if any(len(each) < 2 for each in differences):
+        return None
     weights = [1 / len(of_tasks) / len(strata) for strata in of_tasks for _ in strata]
     return stratified_bootstrap_interval(differences, weights)

@@ -24,8 +24,8 @@ SAME_COSINE = 0.9999
 """At this least cosine vectors differ by rounding; a change of precision moves them further."""
 
 COLUMNS = (
-    "file", "weights", "size", "nDCG@10", "difference", "cosine: least", "1%", "5%", "median",
-    "mean", "speed",
+    "file", "weights", "size", "nDCG@10", "difference", "speed", "cosine: least", "1%", "5%",
+    "median", "mean",
 )  # fmt: skip
 
 _NUMERIC = frozenset(COLUMNS) - {"file", "weights"}
@@ -56,8 +56,8 @@ def task_rows(parity: Parity) -> list[tuple[str, ...]]:
             candidate.name,
             _points(each.torch),
             _points(each.exported),
-            _difference(each.difference),
-            f"{each.n_changed:,} of {each.difference.n:,}",
+            _difference(each.exported - each.torch, each.difference),
+            f"{each.n_changed:,} of {each.n_queries:,}",
         )
         for candidate in parity.candidates
         for each in candidate.quality
@@ -136,9 +136,9 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         candidate.weights_dtype,
         size_text(candidate.n_bytes),
         _points(_mean([each.exported for each in candidate.quality])),
-        _difference(candidate.overall),
-        *(f"{each:.5f}" for each in (drift.least, drift.p1, drift.p5, drift.p50, drift.mean)),
+        _difference(_mean_difference(candidate), candidate.overall),
         ratio,
+        *(f"{each:.5f}" for each in (drift.least, drift.p1, drift.p5, drift.p50, drift.mean)),
     )
 
 
@@ -146,6 +146,9 @@ def _quality(candidate: Candidate) -> str:
     found = candidate.overall
     if not any(each.n_changed for each in candidate.quality):
         return "the same nDCG@10 for every query"
+    if found is None:
+        size = _signed(_mean_difference(candidate))
+        return f"nDCG@10 changed by {size} points, over too few queries for an interval"
     low, high = _signed(found.low), _signed(found.high)
     size = f"{_signed(found.mean)} points, {found.confidence:.0%} interval {low} to {high}"
     if not found.excludes_zero:
@@ -166,9 +169,13 @@ def _speed(candidate: Candidate) -> str:
     return f"{candidate.speed.value:.2f} times as fast"
 
 
-def _difference(found: ConfidenceInterval) -> str:
-    low, high = (_signed(each) for each in (found.low, found.high))
-    return f"{_signed(found.mean)} ({low} to {high})"
+def _difference(mean: float, found: ConfidenceInterval | None) -> str:
+    interval = f" ({_signed(found.low)} to {_signed(found.high)})" if found is not None else ""
+    return f"{_signed(mean)}{interval}"
+
+
+def _mean_difference(candidate: Candidate) -> float:
+    return _mean([each.exported - each.torch for each in candidate.quality])
 
 
 def _signed(fraction: float) -> str:
