@@ -95,6 +95,7 @@ def _scores(options: argparse.Namespace) -> None:
 
     from granite_bench.engine.endpoint.client import Endpoint
     from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
+    from granite_bench.engine.pairs import pair_text
     from granite_bench.tasks import find_task
 
     task = find_task(options.task)
@@ -103,12 +104,14 @@ def _scores(options: argparse.Namespace) -> None:
     queries = _texts(task, "queries")[:10]
     meta = ModelMeta.create_empty(overwrites={"name": "local/reranker", "revision": "1"})
     endpoint = Endpoint(options.reranker_url or options.url)
-    there = EndpointCrossEncoder(meta, endpoint, name=options.reranker)
+    there = EndpointCrossEncoder(meta, endpoint, name=options.reranker).backend
     here = CrossEncoder(str(options.reranker_folder), device="cpu")
+    no_prompt = there.instruction()
     differences, same = [], 0
     for query in queries:
         own = here.predict([(query, document) for document in documents])
-        other = there.scores(query, documents)
+        pairs = there.tokenize([pair_text(query, document) for document in documents], no_prompt)
+        other = there.encode(pairs, np.arange(len(documents)), no_prompt)[:, 0]
         differences.append(np.abs(own - other).max())
         same += int(np.array_equal(np.argsort(-own)[:10], np.argsort(-other)[:10]))
     print(

@@ -166,14 +166,14 @@ def _job(
     job = _compared(source, data, store, ranking_depth)
     first_stage = source.reranking.first_stage.name if source.reranking is not None else ""
     if job.done and (first_stage, data.task.metadata.name) in waiting:
-        job = Job(source, data.task, _all_parts(data.task), "its first stage runs first")
+        job = Job(source, data.task, all_parts(data.task), "its first stage runs first")
     job.ranking_depth = ranking_depth
     return job if job.done else _to_run(job, data)
 
 
 def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_depth: int) -> Job:
     task, name = data.task, data.task.metadata.name
-    wanted = _all_parts(task)
+    wanted = all_parts(task)
     # First of all: a record of a newer format must stop the run, whatever else is there.
     record = store.load_record(source.meta, name)
     store.refuse_other_settings(source.meta)
@@ -215,7 +215,8 @@ def _compared(source: ModelSource, data: _Data, store: ResultStore, ranking_dept
     return Job(source, task, missing, f"missing: {shown}")
 
 
-def _all_parts(task: AbsTask) -> list[Evaluation]:
+def all_parts(task: AbsTask) -> list[Evaluation]:
+    """Every split and subset of a task."""
     return [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
 
 

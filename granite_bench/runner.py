@@ -35,7 +35,7 @@ from granite_bench.engine.variants import Variant
 from granite_bench.errors import GraniteBenchError, TaskError
 from granite_bench.first_stage import require_candidates, reranking_of
 from granite_bench.models import ModelSource
-from granite_bench.plan import Job, Plan
+from granite_bench.plan import Job, Plan, all_parts
 from granite_bench.ranking import Candidates, rows_of
 from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
@@ -159,7 +159,7 @@ def _run_model(
         say(f"loading {source.name if len(Plan(jobs).sources) == 1 else source.meta.name}")
         started = time.perf_counter()
         try:
-            form = _load(source, options)
+            form = load_form(source, options)
         except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
             cause = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
             say(f"FAILED to load {source.name}: {cause}")
@@ -194,7 +194,13 @@ def _failed(job: Job, cause: str) -> Outcome:
     return Outcome(job.source.name, _name(job), "failed", cause=cause)
 
 
-def _load(source: ModelSource, options: EngineOptions) -> Form:
+def load_form(source: ModelSource, options: EngineOptions) -> Form:
+    """
+    Load a model, or find the server that computes it, in the form in which it is evaluated.
+
+    Raises:
+        BadInput, TaskError: see ModelSource.load, form_of and Endpoint.
+    """
     if source.loading.endpoint is not None:
         return _served(source, source.loading.endpoint, options)
     model = source.load(options.device)
@@ -269,12 +275,12 @@ def _run_task(
     """Variants of one model on one task: part by part, each variant, from the same vectors."""
     task = jobs[0].task
     wanted = [each for job in jobs for each in job.missing]
-    missing = [each for each in _evaluations(task) if each in wanted]
+    missing = [each for each in all_parts(task) if each in wanted]
     progress = {id(job): _Progress() for job in jobs}
     started = time.perf_counter()
     data_seconds = 0.0
     try:
-        with _loaded(task, missing):
+        with data_of(task, missing):
             data_seconds = time.perf_counter() - started
             form.measure_latency = True
             for part in _batches(task, missing):
@@ -297,10 +303,6 @@ def _run_task(
         except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
             what, on_disk = f"{job.source.name} on {_name(job)}", is_downloaded(task)
             yield job, _failed(job, _cause(error, what, on_disk=on_disk))
-
-
-def _evaluations(task: AbsTask) -> list[Evaluation]:
-    return [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
 
 
 def _evaluate_part(
@@ -447,7 +449,7 @@ def _narrowed(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _loaded(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
+def data_of(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
     """The task with the data of *part* in memory, and without any afterwards."""
     try:
         with _narrowed(task, part):

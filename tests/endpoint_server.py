@@ -75,6 +75,9 @@ class EndpointServer:
 
     Attributes:
         bodies: of the POST requests that came, in their order; headers and paths likewise.
+        asked: the paths of the GET requests that came, in their order.
+        models: what it lists; None where it has no such route.
+        unknown: what a GET request for a path that it does not have gets.
         most_in_flight: POST requests that were answered at the same time, at most.
     """
 
@@ -83,7 +86,9 @@ class EndpointServer:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.route = "/v1"
-        self.models: list[dict[str, Any]] = [{"id": "test-model"}]
+        self.asked: list[str] = []
+        self.models: list[dict[str, Any]] | None = [{"id": "test-model"}]
+        self.unknown = Reply({"detail": "Not Found"}, 404)
         self.info: dict[str, Any] | None = None
         self.most_inputs: int | None = None
         self.refuses: Callable[[str], bool] = lambda text: False
@@ -166,12 +171,13 @@ class EndpointServer:
             wbufsize = 1 << 16  # header and body together: apart, they wait for each other
 
             def do_GET(self) -> None:
-                if self.path == f"{server.route}/models":
+                server.asked.append(self.path)
+                if self.path == f"{server.route}/models" and server.models is not None:
                     self._send(Reply({"object": "list", "data": server.models}))
                 elif self.path == "/info" and server.info is not None:
                     self._send(Reply(server.info))
                 else:
-                    self._send(Reply({"detail": "Not Found"}, 404))
+                    self._send(server.unknown)
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])

@@ -277,6 +277,38 @@ def test_a_dimension_that_changes_between_answers_is_refused(
         _encode(model)
 
 
+def test_answers_that_differ_from_a_wrong_first_one_are_not_kept(
+    server: EndpointServer, model_for: Callable[..., EndpointModel], tmp_path: Path
+) -> None:
+    """Nothing says which dimension is right, so nothing is stored, and the next try begins anew."""
+    texts = [f"text {number:03}" for number in range(64 * 3)]
+    model = model_for()
+    encoder = _encoder(model, tmp_path)
+    server.then(shorter)
+    with pytest.raises(EndpointError, match=r"first answers had 7 and 8 dimensions.*none of them"):
+        encoder.encode([texts], PLAIN, EncodingCost(), label="texts")
+    assert model.backend.dim is None
+    server.bodies.clear()
+    encoded = encoder.encode([texts], PLAIN, EncodingCost(), label="texts")
+    np.testing.assert_array_equal(encoded.array(), _expected(texts))
+    assert len(server.texts) == len(texts)
+
+
+def test_answers_of_a_known_dimension_are_kept_though_later_ones_differ(
+    server: EndpointServer, model_for: Callable[..., EndpointModel]
+) -> None:
+    """After a whole batch the dimension is known, and what has it is right and paid for."""
+    texts = [f"text {number:03}" for number in range(64 * 2)]
+    model = model_for()
+    _encode(model)
+    server.then(well)
+    server.always(shorter)
+    with pytest.raises(PartlyEncoded) as raised:
+        _encode(model, texts)
+    np.testing.assert_array_equal(raised.value.vectors, _expected(texts[:64]))
+    assert model.backend.dim == DIM
+
+
 def test_answers_in_another_order_are_put_right(
     server: EndpointServer, model_for: Callable[..., EndpointModel]
 ) -> None:
@@ -572,6 +604,17 @@ def test_what_is_stored_is_not_asked_for_again(
         assert len(server.bodies) == n_requests
 
 
+def test_another_model_at_the_same_address_is_asked_again(
+    server: EndpointServer, model_for: Callable[..., EndpointModel], tmp_path: Path
+) -> None:
+    """llama.cpp answers any name with the one file it was started with."""
+    for file, n_requests in [("a.gguf", 1), ("a.gguf", 1), ("b.gguf", 2)]:
+        server.models = [{"id": file}]
+        encoder = _encoder(model_for("org/m"), tmp_path)
+        encoder.encode([TEXTS], PLAIN, EncodingCost(), label="texts")
+        assert len(server.bodies) == n_requests
+
+
 # What a server says of itself.
 
 
@@ -710,6 +753,31 @@ def test_the_key_is_sent_and_shown_nowhere(
     ]
     assert "busy, [key]" in caplog.text
     assert not [text for text in shown if KEY in text]
+
+
+@pytest.mark.parametrize("n_before", range(270, 305, 5))
+def test_a_key_where_a_long_message_is_cut_is_masked_whole(
+    n_before: int,
+    server: EndpointServer,
+    model_for: Callable[..., EndpointModel],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A part of it would be found by nobody's search and by everybody's eye."""
+    monkeypatch.setenv("MY_KEY", KEY)
+    server.always(Reply({"error": "x" * n_before + KEY + " is not right"}, 401))
+    with pytest.raises(EndpointError, match=r"x{270,300}") as raised:
+        _encode(model_for(key_variable="MY_KEY"))
+    assert KEY[:3] not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["sk-a key", 'sk-"a"', "sk-\\a", "sk-\u00e9"])
+def test_a_key_that_could_not_be_masked_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON writes these characters in another way, so a quoted key would not be found."""
+    monkeypatch.setenv("MY_KEY", key)
+    faults = endpoint_faults("https://example.org", "MY_KEY")
+    assert [fault.what for fault in faults] == ["the key has characters that no key has"]
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,16 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.devices import BACKENDS, BackendName
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.forms import form_of
 from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.exported import ExportedFile, exported_transformer, find_all
 from granite_bench.exported.files import default_file
 from granite_bench.models import Loading, ModelSource, find_model
 from granite_bench.parity.figures import Candidate, Parity
-from granite_bench.parity.measure import cosines_of, data_of, drift_of, sample_of, speed_ratio
+from granite_bench.parity.measure import cosines_of, drift_of, sample_of, speed_ratio
 from granite_bench.parity.quality import overall_of, quality_of, scores_of
-from granite_bench.plan import make_plan
+from granite_bench.plan import all_parts, make_plan
 from granite_bench.provenance import hardware, package_versions
-from granite_bench.runner import TOKEN_BUDGET_CPU, EngineOptions, run_plan
+from granite_bench.runner import EngineOptions, data_of, load_form, run_plan
 from granite_bench.store import ResultStore
 
 Say = Callable[[str], None]
@@ -145,15 +144,7 @@ def _only_retrieval(tasks: Sequence[AbsTask]) -> list[AbsTaskRetrieval]:
 
 
 def _loaded(source: ModelSource, options: EngineOptions) -> DenseRetriever:
-    budget = options.token_budget or TOKEN_BUDGET_CPU
-    form = form_of(
-        source.load(options.device),
-        encoder_options={"store_folder": options.vectors, "token_budget": budget},
-        padding=options.padding,
-        prompts=source.loading.prompts,
-        content_sha256=source.content_sha256 if source.folder is not None else None,
-        own_code=source.runs_own_code,
-    )
+    form = load_form(source, options)
     if not isinstance(form, DenseRetriever):
         problem = "is not an encoder that our engine drives; its backends cannot be compared"
         raise BadInput(Fault(f"model {source.meta.name}", problem))
@@ -181,7 +172,7 @@ def _compared(
     cosines: list[npt.NDArray[np.float32]] = []
     sample: list[str] = []
     for task in tasks:
-        with data_of(task):
+        with data_of(task, all_parts(task)):
             sample = sample or sample_of(task)
             cosines += cosines_of(task, in_torch, exported)
     strata = [scores_of(task, store, reference, source) for task in tasks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -25,19 +24,6 @@ SPEED_TEXTS = 16
 """Documents of the first task that are encoded in turns, evenly spread over it."""
 
 SPEED_TURNS = 5
-
-
-@contextlib.contextmanager
-def data_of(task: AbsTaskRetrieval) -> Iterator[None]:
-    """The task with its data in memory, and without them afterwards."""
-    try:
-        task.load_data()
-        task.convert_v1_dataset_format_to_v2(num_proc=None)
-        yield
-    finally:
-        # Not unload_data: that also forgets that the data lie in a mirror.
-        forgotten: Any = None
-        task.dataset, task.data_loaded = forgotten, False
 
 
 def _parts(task: AbsTaskRetrieval) -> Iterator[Any]:

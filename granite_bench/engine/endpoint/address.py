@@ -15,6 +15,9 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable of the key where no other is named."""
 
 _VERSIONED = re.compile(r"/v\d+$")
+# No space, quote or backslash: JSON writes them in another way, and a key that a server quotes
+# must be found to be masked.
+_KEY_CHARACTERS = re.compile(r"[!#-\[\]-~]*")
 
 
 def endpoint_faults(url: str, key_variable: str | None = None) -> list[Fault]:
@@ -51,7 +54,7 @@ def _key_faults(variable: str | None) -> list[Fault]:
     key = os.environ.get(variable or KEY_VARIABLE, "").strip()
     if variable is not None and not key:
         return [Fault("--api-key-env", "this environment variable is not set", hint)]
-    if not (key.isascii() and key.isprintable()):
+    if not _KEY_CHARACTERS.fullmatch(key):
         return [Fault("--api-key-env", "the key has characters that no key has", hint)]
     return []
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from granite_bench.engine.endpoint.errors import Unreadable
 
+MOST_TOKENS_OF_ANSWER = 1 << 53
+"""A count beyond it is none: sums and prices of larger ones are no longer exact."""
+
 
 def embeddings_of(answer: Any, n_inputs: int) -> npt.NDArray[np.float32]:
     """
@@ -49,15 +52,14 @@ def scores_of(answer: Any, n_documents: int) -> npt.NDArray[np.float32]:
         float32 (n_documents,).
 
     Raises:
-        Unreadable: another count, an index twice or missing, a score that is no number.
+        Unreadable: another count, an index twice or missing, a score that is missing or no
+            number. A null is NaN.
     """
     items = answer.get("results") if isinstance(answer, dict) else answer
     in_order = _by_index(items, n_documents, "scores", "documents")
-    scores = [item.get("relevance_score", item.get("score")) for item in in_order]
-    try:
-        return np.array(scores, dtype=np.float32)
-    except (ValueError, TypeError):
-        raise Unreadable("a score is no number") from None
+    missing = object()
+    scores = [item.get("relevance_score", item.get("score", missing)) for item in in_order]
+    return _numbers(scores, "a score is missing or no number")
 
 
 def tokens_of(answer: Any) -> int | None:
@@ -65,7 +67,7 @@ def tokens_of(answer: Any) -> int | None:
     usage = answer.get("usage") if isinstance(answer, dict) else None
     for name in ("total_tokens", "prompt_tokens"):
         count = usage.get(name) if isinstance(usage, dict) else None
-        if isinstance(count, int):
+        if type(count) is int and 0 <= count < MOST_TOKENS_OF_ANSWER:
             return count
     return None
 
@@ -76,20 +78,31 @@ def _by_index(items: Any, n: int, what: str, asked: str) -> Sequence[Mapping[str
     if len(items) != n:
         raise Unreadable(f"it has {len(items)} {what} for {n} {asked}")
     indices = [item.get("index") for item in items]
-    if set(indices) != set(range(n)):
+    # By type first: true is 1 to Python, and a list has no place in a set.
+    if not all(type(index) is int for index in indices) or set(indices) != set(range(n)):
         # In the order given they could belong to any input.
         raise Unreadable(f"its indices are not 0 to {n - 1}, each once")
     return sorted(items, key=lambda item: item["index"])
 
 
 def _vector(embedding: Any) -> npt.NDArray[np.float32]:
+    otherwise = "an embedding is no list of numbers"
+    if not isinstance(embedding, str):
+        return _numbers(embedding, otherwise)
     try:
-        if isinstance(embedding, str):
-            packed = np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
-            return packed.astype(np.float32)
-        vector = np.array(embedding, dtype=np.float32)
-    except (ValueError, TypeError, binascii.Error):
-        raise Unreadable("an embedding is no list of numbers") from None
-    if vector.ndim != 1:
-        raise Unreadable("an embedding is no list of numbers")
-    return vector
+        packed = np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
+    except (ValueError, binascii.Error):
+        raise Unreadable(otherwise) from None
+    return packed.astype(np.float32)
+
+
+def _numbers(values: Any, otherwise: str) -> npt.NDArray[np.float32]:
+    """A list of numbers, float32 (n_values,); what is too large for it is infinite."""
+    # By type first: numpy makes numbers of true, of "1" and of lists in lists.
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float, type(None)}:
+        raise Unreadable(otherwise)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype=np.float32)
+    except OverflowError:  # an integer too large even for float64
+        raise Unreadable(otherwise) from None

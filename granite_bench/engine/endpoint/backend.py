@@ -55,7 +55,7 @@ class EndpointModel(AbsEncoder):
         identity: what tells its vectors from those of other models and servers.
 
     Raises:
-        EndpointError: the server cannot be reached or fails again and again.
+        EndpointError: the server cannot be reached.
     """
 
     def __init__(self, meta: ModelMeta, endpoint: Endpoint, *, name: str) -> None:
@@ -123,11 +123,11 @@ class EndpointBackend:
 
     Attributes:
         dim: of the vectors; None before the first answer.
+        dtype: what the server says that it computes in, else facts.AS_SERVED.
     """
 
     name = "endpoint"
     max_length: int | None = None
-    dtype = "float32"
     device = "remote"
     attention: str | None = None
     pads = False
@@ -135,6 +135,7 @@ class EndpointBackend:
     def __init__(self, model: EndpointModel, endpoint: Endpoint, facts: ServerFacts) -> None:
         self.endpoint = endpoint
         self.facts = facts
+        self.dtype = facts.dtype
         self.dim: int | None = None
         declared = model.mteb_model_meta.similarity_fn_name
         self.similarity_name: str | None = "cosine" if declared is None else declared.value
@@ -142,7 +143,13 @@ class EndpointBackend:
         self._requests = InputRequests(endpoint, facts.most_inputs)
         self._encoding = {"encoding_format": "float"}
         self._refuses_blank = False
+        self._dims_of_batch: set[int] = set()
         self._lock = threading.Lock()
+
+    @property
+    def batches(self) -> str:
+        """How requests are made, for the record."""
+        return self._requests.described
 
     def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
         """The prompt of mteb's metadata; the server is not told the role."""
@@ -164,7 +171,11 @@ class EndpointBackend:
 
         Raises:
             PartlyEncoded: the server failed or refused a text; with what it had answered.
+            EndpointError: it failed, and its first answers differ in dimension; the wrong one may
+                have come first, so none is kept.
         """
+        is_first = self.dim is None
+        self._dims_of_batch = set()
         texts = [instruction.prompt + tokens.texts[row] for row in rows]
         answers: list[npt.NDArray[np.float32] | None] = [None] * len(texts)
 
@@ -176,10 +187,19 @@ class EndpointBackend:
         try:
             self._requests.send([np.arange(len(texts))], tokens.lengths[rows], ask)
         except EndpointError as error:
+            message = explained(error, self.facts, texts)
+            if is_first and len(self._dims_of_batch) > 1:
+                self.dim = None
+                dims = " and ".join(map(str, sorted(self._dims_of_batch)))
+                raise EndpointError(
+                    f"{message}\n  its first answers had {dims} dimensions, and nobody can tell "
+                    "which are right: none of them is kept",
+                    error.status,
+                ) from error
             answered = np.array([i for i, each in enumerate(answers) if each is not None], np.intp)
             vectors = [each for each in answers if each is not None]
             raise PartlyEncoded(
-                explained(error, self.facts, texts),
+                message,
                 answered,
                 np.stack(vectors) if vectors else np.empty((0, self.dim or 0), np.float32),
             ) from error
@@ -238,6 +258,7 @@ class EndpointBackend:
     def _of_known_dim(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         dim = vectors.shape[1]
         with self._lock:
+            self._dims_of_batch.add(dim)
             if self.dim is None:
                 self.dim = dim
         if dim != self.dim:

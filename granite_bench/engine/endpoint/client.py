@@ -33,10 +33,12 @@ from granite_bench.engine.endpoint.errors import (
     Unreadable,
     is_out_of_quota,
     message_of,
+    quoted,
 )
 from granite_bench.engine.endpoint.retry import (
     MOST_BEFORE_CONTACT,
     MOST_FAILURES,
+    MOST_OPTIONAL,
     MOST_TIMEOUTS,
     MOST_UNREADABLE,
     is_worth_repeating,
@@ -168,7 +170,7 @@ class Endpoint:
         missing: list[NotThere] = []
         for address in places:
             try:
-                answer = self._ask("POST", address, body, read, divisible)
+                answer = self._ask("POST", address, body, read, divisible=divisible)
             except NotThere as error:
                 missing.append(error)
                 continue
@@ -178,13 +180,23 @@ class Endpoint:
         raise max(missing, key=lambda error: len(str(error)))
 
     def get(self, address: str) -> Any | None:
-        """The JSON at an address; None where the server has none for us."""
+        """
+        The JSON at an address; None where the server, which is there, has none for us.
+
+        Raises:
+            EndpointError: the server cannot be reached.
+        """
         try:
-            return self._ask("GET", address, None, lambda answer: answer, False)
+            return self._ask(
+                "GET", address, None, lambda answer: answer, most_failures=MOST_OPTIONAL
+            )
         except EndpointError as error:
-            if error.status is not None and error.status < 500 and error.status != 429:
-                return None
-            raise
+            if not self._was_reached:
+                raise
+            if error.status is None or is_worth_repeating(error.status):
+                reason = str(error).partition("\n")[0]
+                logger.warning("%s; what the server says there is left out", reason)
+            return None
 
     def in_flight(self, ask: Callable[[Item], object], items: Iterable[Item]) -> None:
         """
@@ -235,9 +247,11 @@ class Endpoint:
         address: str,
         body: Mapping[str, Any] | None,
         read: Callable[[Any], Answer],
-        divisible: bool,
+        *,
+        divisible: bool = False,
+        most_failures: int = MOST_FAILURES,
     ) -> Answer:
-        tries = _Tries(f"{method} {address}")
+        tries = _Tries(f"{method} {address}", most_failures)
         while True:
             self._wait_for_turn()
             self.count(n_requests=1, n_repeated=1 if tries.n_sent else 0)
@@ -264,10 +278,10 @@ class Endpoint:
                 tries.n_timeouts += 1
                 tries.n_failures += 1
             except httpx2.RequestError as error:
-                trouble = self._masked(f"the connection failed ({error or type(error).__name__})")
+                trouble = self._quoted(f"the connection failed ({error or type(error).__name__})")
                 tries.n_failures += 1
             except Unreadable as error:
-                trouble = f"the answer cannot be used: {self._masked(str(error))}"
+                trouble = f"the answer cannot be used: {self._quoted(str(error))}"
                 tries.n_unreadable += 1
                 tries.n_failures += 1
             self._pause(tries, trouble, asked, divisible)
@@ -276,7 +290,7 @@ class Endpoint:
         """Wait before the next try, or raise where there will be none."""
         if divisible and tries.n_timeouts >= MOST_TIMEOUTS:
             raise Refused(f"{tries.request}: {trouble}")
-        most = MOST_FAILURES if self._was_reached else MOST_BEFORE_CONTACT
+        most = tries.most_failures if self._was_reached else MOST_BEFORE_CONTACT
         if tries.n_failures >= most or tries.n_unreadable >= MOST_UNREADABLE:
             raise self._given_up(tries, trouble)
         pause = pause_seconds(tries.n_failures + tries.n_busy, asked)
@@ -313,7 +327,7 @@ class Endpoint:
             raise Unreadable(f"it is no JSON ({error})") from None
 
     def _trouble(self, response: httpx2.Response) -> str:
-        said = self._masked(message_of(response))
+        said = self._quoted(message_of(response))
         status = f"{response.status_code} {response.reason_phrase}".strip()
         return f"{status}: {said}" if said else status
 
@@ -333,7 +347,7 @@ class Endpoint:
                     f"--api-key-env {self._key_variable}"
                 )
         elif response.is_redirect:
-            place = self._masked(response.headers.get("location", ""))
+            place = self._quoted(response.headers.get("location", ""))
             hint = f"it points to {place}; give the base of that address to --endpoint"
         elif status == 429:
             hint = "the account has no more to spend; what is encoded is kept"
@@ -352,9 +366,8 @@ class Endpoint:
             tries.status,
         )
 
-    def _masked(self, text: str) -> str:
-        """Without the key, which a server may quote."""
-        return text.replace(self._key, "[key]") if self._key else text
+    def _quoted(self, text: str) -> str:
+        return quoted(text, self._key)
 
 
 @dataclass
@@ -362,6 +375,7 @@ class _Tries:
     """What became of one request so far; *status* is that of the last answer."""
 
     request: str
+    most_failures: int
     status: int | None = None
     n_sent: int = 0
     n_failures: int = 0

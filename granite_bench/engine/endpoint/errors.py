@@ -13,6 +13,7 @@ import numpy.typing as npt
 from granite_bench.errors import TaskError
 
 LONGEST_MESSAGE = 300
+"""Characters of a server's words that a message shows."""
 
 
 class EndpointError(TaskError):
@@ -65,7 +66,7 @@ class Unreadable(Exception):
 
 
 def message_of(response: httpx2.Response) -> str:
-    """What a server says of an error, in one line; each has its own form."""
+    """What a server says of an error, whole and in one line; each has its own form."""
     said: Any = None
     with contextlib.suppress(ValueError, RecursionError):
         said = response.json()
@@ -74,7 +75,18 @@ def message_of(response: httpx2.Response) -> str:
             said = said[name]
     if said is None:
         said = "(a web page)" if response.text[:1] == "<" else response.text
-    text = " ".join((said if isinstance(said, str) else json.dumps(said)).split())
+    return " ".join((said if isinstance(said, str) else json.dumps(said)).split())
+
+
+def quoted(text: str, key: str | None) -> str:
+    """
+    A server's words as a message may show them.
+
+    Args:
+        key: what was sent to it, which it may repeat; replaced by [key].
+    """
+    # Before the cut, which could leave a part of the key that is found nowhere.
+    text = text.replace(key, "[key]") if key else text
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
 
 

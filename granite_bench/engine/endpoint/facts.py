@@ -15,6 +15,10 @@ logger = logging.getLogger(__name__)
 # Of what servers tell, this decides what a text's vector is; the rest changes while they run.
 _OF_INFO = ("model_id", "model_sha", "model_dtype", "max_input_length", "auto_truncate")
 _OF_LISTED = ("root", "max_model_len")
+# llama.cpp's, of the file that it loaded.
+_OF_META = ("n_vocab", "n_ctx_train", "n_embd", "n_params", "size")
+AS_SERVED = "as served"
+"""The dtype of a server that does not say in what it computes."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,39 @@ class ServerFacts:
     is_tei: bool
     extra: Mapping[str, Any]
 
+    @property
+    def dtype(self) -> str:
+        """What the server says that it computes in, else AS_SERVED."""
+        said = self.served.get("model_dtype")
+        return said if isinstance(said, str) else AS_SERVED
+
 
 def facts_of(endpoint: Endpoint, name: str) -> ServerFacts:
     """
-    Ask a server what it serves.
+    Ask a server what it serves; what it does not say is left out.
 
     Args:
         name: of the model, as it is called here. Where a server lists only its last part
             (text-embedding-3-small for openai/text-embedding-3-small), it is asked for that.
+            One that lists a single model by another name is taken to serve that one.
 
     Raises:
-        EndpointError: the server cannot be reached or fails again and again.
+        EndpointError: the server cannot be reached.
     """
     info = endpoint.get(f"{root_of(endpoint.url)}/info")
     info = info if isinstance(info, dict) and "max_client_batch_size" in info else {}
     listed = _listed(endpoint)
     last = name.split("/")[-1]
     model = last if name not in listed and last in listed else name
-    entry = listed.get(model, {})
-    served = {key: info[key] for key in _OF_INFO if info.get(key) is not None}
-    served |= {key: entry[key] for key in _OF_LISTED if entry.get(key) is not None}
+    entry = listed.get(model) or _only(listed)
+    served = _told(info, _OF_INFO) | _told(entry, _OF_LISTED)
+    if entry.get("id", model) != model:
+        # Called by any name, it may answer with another model after the next start.
+        served["id"] = entry["id"]
+    meta = entry.get("meta")
+    of_meta = _told(meta, _OF_META) if isinstance(meta, dict) else {}
+    if of_meta:
+        served["meta"] = of_meta
     # vLLM refuses texts that are too long unless told to cut them; -1: at the model's length.
     extra = {"truncate_prompt_tokens": -1} if entry.get("owned_by") == "vllm" else {}
     most_inputs = info.get("max_client_batch_size")
@@ -70,6 +87,14 @@ def facts_of(endpoint: Endpoint, name: str) -> ServerFacts:
         bool(info),
         extra,
     )
+
+
+def _told(said: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: said[name] for name in names if said.get(name) is not None}
+
+
+def _only(listed: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next(iter(listed.values())) if len(listed) == 1 else {}
 
 
 def _warn_of_another_model(

@@ -39,6 +39,14 @@ class InputRequests:
         self._endpoint = endpoint
         self.most_inputs = min(most_inputs or MOST_INPUTS, MOST_INPUTS)
 
+    @property
+    def described(self) -> str:
+        """How inputs share requests, for the record; the number of inputs as learnt so far."""
+        return (
+            f"up to {self.most_inputs} inputs or {MOST_TOKENS:,} tokens a request, "
+            f"{self._endpoint.concurrency} at a time"
+        )
+
     def send(
         self,
         groups: Iterable[Positions],

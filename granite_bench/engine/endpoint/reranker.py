@@ -18,7 +18,7 @@ from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
 from granite_bench.engine.endpoint.inputs import InputRequests
-from granite_bench.engine.pairs import pair_of, pair_text
+from granite_bench.engine.pairs import pair_of
 from granite_bench.engine.tokens import Tokens, estimated
 
 ROUTE = "/rerank"
@@ -39,7 +39,7 @@ class EndpointCrossEncoder:
         identity: what tells its scores from those of other models and servers.
 
     Raises:
-        EndpointError: the server cannot be reached or fails again and again.
+        EndpointError: the server cannot be reached.
     """
 
     def __init__(self, meta: ModelMeta, endpoint: Endpoint, *, name: str) -> None:
@@ -51,13 +51,6 @@ class EndpointCrossEncoder:
             "served": {"model": facts.model, **facts.served},
         }
 
-    def scores(self, query: str, documents: Sequence[str]) -> npt.NDArray[np.float32]:
-        """How well each document answers the query, as the server says; float32 (n_documents,)."""
-        instruction = self.backend.instruction()
-        pairs = [pair_text(query, document) for document in documents]
-        tokens = self.backend.tokenize(pairs, instruction)
-        return self.backend.encode(tokens, np.arange(len(pairs)), instruction)[:, 0]
-
 
 class EndpointRerankBackend:
     """
@@ -66,11 +59,13 @@ class EndpointRerankBackend:
     Args:
         endpoint: the server.
         facts: what it says of itself.
+
+    Attributes:
+        dtype: what the server says that it computes in, else facts.AS_SERVED.
     """
 
     name = "endpoint rerank"
     max_length: int | None = None
-    dtype = "float32"
     device = "remote"
     attention: str | None = None
     similarity_name: str | None = None
@@ -79,7 +74,13 @@ class EndpointRerankBackend:
     def __init__(self, endpoint: Endpoint, facts: ServerFacts) -> None:
         self.endpoint = endpoint
         self.facts = facts
+        self.dtype = facts.dtype
         self._requests = InputRequests(endpoint, facts.most_inputs)
+
+    @property
+    def batches(self) -> str:
+        """How requests are made, for the record."""
+        return self._requests.described
 
     def instruction(
         self, task: TaskMetadata | None = None, prompt_type: PromptType | None = None

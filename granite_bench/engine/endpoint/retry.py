@@ -14,6 +14,9 @@ MOST_FAILURES = 8
 MOST_BEFORE_CONTACT = 3
 """Tries to reach a server that has not answered anything yet: a wrong port should not take long."""
 
+MOST_OPTIONAL = 3
+"""Tries of a question that need not be answered: some gateways say 500 to any unknown path."""
+
 MOST_UNREADABLE = 3
 """Tries where the answer is a 200 that makes no sense: each may have to be paid for."""
 
