@@ -75,7 +75,7 @@ def describe_run(
         "settings": _settings(form),
         "packages": package_versions(),
         "code_revision": code_revision(),
-        "hardware": hardware(_device(form)),
+        "hardware": _hardware(form),
         "speed_protocol": SPEED_PROTOCOL,
         "seconds": dict(seconds),
         "repaired_shards": list(repaired_shards),
@@ -201,6 +201,14 @@ def _settings(form: Form) -> dict[str, Any]:
     if isinstance(form, Reranker):
         return settings | {"engine": "granite-bench reranking"}
     return settings | {"dim": form.variant.dim, "precision": form.variant.precision}
+
+
+def _hardware(form: Form) -> dict[str, Any]:
+    """Where the model ran; figures of a server are of that server and the way to it."""
+    found = hardware(_device(form))
+    if server := _server(form):
+        return {**found, "device_name": f"server {server['server']['endpoint']}"}
+    return found
 
 
 def _server(form: Form) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import mteb
 import pyarrow.parquet as pq
 import pytest
+from endpoint_server import EndpointServer
 from mteb.models import CrossEncoderWrapper
 
 import granite_bench
@@ -442,3 +443,18 @@ def test_reranking_settings_are_the_results_address(reranker_folder: Path) -> No
         for tokens in (None, 64)
     }
     assert len(names) == 4
+
+
+def test_a_servers_speed_stands_under_the_servers_name(tmp_path: Path) -> None:
+    """It is of that server and the way to it, and no figure of this machine."""
+    with EndpointServer().running() as server:
+        options = {"tasks": [TASK], "subsets": ["en"], "results": tmp_path, "vectors": None}
+        [outcome] = granite_bench.run(models=["test-model"], endpoint=f"{server.url}/", **options)
+        assert outcome.status == "ran"
+    [path] = tmp_path.rglob(f"endpoint__test-model/**/records/{TASK}.json")
+    [run] = json.loads(path.read_bytes())["runs"]
+    assert run["server"] == {"endpoint": server.url, "served": {"model": "test-model"}}
+    assert run["hardware"]["device_name"] == f"server {server.url}"
+    assert run["settings"]["batches"].startswith("up to 64 inputs")
+    assert run["usage"]["n_requests"] > 1
+    assert run["usage"]["cost"] is None

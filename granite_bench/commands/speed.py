@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from granite_bench.commands.options import Names, Numbers, mirror_option
+from granite_bench.commands.options import Names, Numbers, mirror_option, trust_option
 from granite_bench.console import print_rows
 from granite_bench.devices import DTYPES
 
@@ -59,6 +59,7 @@ def _each_once(
     help="A name (--list shows them), suite:TASK or file:PATH.",
 )
 @mirror_option
+@trust_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -135,6 +136,7 @@ def speed(
     models: Sequence[str],
     protocol: str,
     mirror: Path | None,
+    trusted: tuple[str, ...],
     out: Path,
     device: str | None,
     n_documents: int | None,
@@ -171,6 +173,7 @@ def speed(
         out=out,
         repeats=repeats,
         mirror=mirror_folder(mirror),
+        trusted=trusted,
         say=lambda line: click.echo(line, err=True),
     )
     _print(session)

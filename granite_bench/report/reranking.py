@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from granite_bench.report.columns import (
     HOLE,
@@ -305,7 +306,12 @@ def block_notes(table: Table, blocks: Sequence[Block], speeds: SpeedColumns) -> 
                 "the first stage was run again in between. Their gains are over their own."
             )
         there = {each.name for each in block.rerankers}
-        absent = [name for name in table.suite.rerankers if name not in there]
+        # A folder's results are named after it.
+        absent = [
+            name
+            for name in table.suite.rerankers
+            if not {name, f"local/{PurePath(name).name}"} & there
+        ]
         if absent and table.options.models is None:
             notes.append(f"{title}: not run yet: {', '.join(absent)}.")
         notes += [

@@ -40,6 +40,7 @@ def measure_speed(
     out: Path,
     repeats: int | None = None,
     mirror: Path | None = None,
+    trusted: Sequence[str] = (),
     say: Say = lambda line: None,
 ) -> Session:
     """
@@ -50,6 +51,7 @@ def measure_speed(
         settings: see settings.vary; all on one device.
         repeats: turns; None is the protocol's number.
         out: the results folder that records go to.
+        trusted: "name@revision" of models whose own code may run.
 
     Raises:
         BadInput: models, settings or documents with faults (all that are found).
@@ -58,7 +60,9 @@ def measure_speed(
     _require_sense(protocol, settings, repeats)
     if repeats:
         protocol = protocol.changed(repeats=repeats)
-    prepared = _prepare(list(dict.fromkeys(models)), protocol, settings, mirror, say)
+    prepared = _prepare(
+        list(dict.fromkeys(models)), protocol, settings, mirror, tuple(trusted), say
+    )
     require_writable(out)
     measured = measure_in_turns(prepared, repeats=protocol.repeats, say=say)
     date = datetime.datetime.now(datetime.UTC)
@@ -85,6 +89,7 @@ def _prepare(
     protocol: Protocol,
     settings: Sequence[Settings],
     mirror: Path | None,
+    trusted: tuple[str, ...],
     say: Say,
 ) -> list[tuple[Subject, Workload]]:
     """Every model under every setting, with its texts; a model is loaded once for all batches."""
@@ -98,7 +103,9 @@ def _prepare(
             try:
                 if key not in loaded:
                     say(f"loading {label}")
-                    loaded[key] = load_subject(name, each, label=label, mirror=mirror)
+                    loaded[key] = load_subject(
+                        name, each, label=label, mirror=mirror, trusted=trusted
+                    )
                 subject = replace(loaded[key], label=label, settings=each)
                 prepared.append((subject, workload_for(subject, protocol, documents, mirror)))
             except BadInput as error:

@@ -57,20 +57,26 @@ class Subject:
 
 
 def load_subject(
-    name: str, settings: Settings, *, label: str, mirror: Path | None = None
+    name: str,
+    settings: Settings,
+    *,
+    label: str,
+    mirror: Path | None = None,
+    trusted: tuple[str, ...] = (),
 ) -> Subject:
     """
     Load a model for measuring.
 
     Args:
         name: as for models.find_model, or untrained: with the name of a geometry.
+        trusted: "name@revision" of models whose own code may run.
 
     Raises:
         BadInput: there is no such model, or our engine does not drive it.
     """
     if is_untrained(name):
         return _untrained(name, settings, label)
-    return _trained(name, settings, label, mirror)
+    return _trained(name, settings, label, mirror, trusted)
 
 
 def _untrained(name: str, settings: Settings, label: str) -> Subject:
@@ -97,8 +103,10 @@ def _untrained(name: str, settings: Settings, label: str) -> Subject:
     )
 
 
-def _trained(name: str, settings: Settings, label: str, mirror: Path | None) -> Subject:
-    loading = Loading(dtype=settings.dtype)
+def _trained(
+    name: str, settings: Settings, label: str, mirror: Path | None, trusted: tuple[str, ...]
+) -> Subject:
+    loading = Loading(dtype=settings.dtype, trusted=trusted)
     source = find_model(name, mirror=mirror, loading=loading, max_length=settings.max_length)
     # Not timed: the first of its kind imports code, may be downloaded, and wakes the device.
     if not has_backend(source.load(settings.device)):
