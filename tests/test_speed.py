@@ -225,7 +225,7 @@ def test_a_record_has_medians_and_the_share_of_the_peak(subject: Subject, tmp_pa
     assert summary["share_of_peak"] == pytest.approx(2e9 / 8e9)
     assert summary["joules_per_1000_documents"] == pytest.approx(5000)
     assert summary["joules_per_million_tokens"] == pytest.approx(50_000)
-    assert record["warnings"][-1].startswith("noisy: 3 passes differ by 150% of their median")
+    assert record["warnings"][-1].startswith("noisy: 3 passes' seconds differ by 150%")
     path = save(record, tmp_path / "results")
     assert path.parent.parent.parent == tmp_path / "results" / "speed"
     assert path.name.startswith("20260102T030405Z-")

@@ -246,7 +246,7 @@ def _warnings(measured: Measurement) -> list[str]:
     times += [each.encode_and_search_ms()["p50"] for each in measured.latencies]
     spread = (max(times) - min(times)) / statistics.median(times)
     if spread > NOISY:
-        what = "passes" if measured.passes else "turns' median latencies"
+        what = "passes' seconds" if measured.passes else "turns' median latencies"
         found.append(
             f"noisy: {len(times)} {what} differ by {spread:.0%} of their median, "
             f"more than {NOISY:.0%}"
