@@ -216,7 +216,7 @@ def _model() -> Any:
 
 def _retriever(model: Any) -> Any:
     from granite_bench.engine.forms import form_of
-    from granite_bench.runner import TOKEN_BUDGET_CPU
+    from granite_bench.form_loading import TOKEN_BUDGET_CPU
 
     encoding = {"store_folder": None, "token_budget": TOKEN_BUDGET_CPU}
     return form_of(model, encoder_options=encoding)

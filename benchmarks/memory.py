@@ -36,8 +36,8 @@ from granite_bench.engine.backend import Instruction, SentenceTransformersBacken
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.tokens import Tokens, estimated
+from granite_bench.form_loading import TOKEN_BUDGET_CPU
 from granite_bench.models import find_model
-from granite_bench.runner import TOKEN_BUDGET_CPU
 
 WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("ato", "eru", "ilo", "uma")]
 TABLE_ROWS = 1 << 16

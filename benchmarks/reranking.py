@@ -201,7 +201,7 @@ def _cross_encoder(folder: Path) -> Any:
 
 def _reranker(wrapper: Any) -> Any:
     from granite_bench.engine.reranker import reranker_for
-    from granite_bench.runner import TOKEN_BUDGET_CPU
+    from granite_bench.form_loading import TOKEN_BUDGET_CPU
 
     options = {"store_folder": None, "token_budget": TOKEN_BUDGET_CPU}
     return reranker_for(wrapper, identity={"model": "local/reranker"}, encoder_options=options)

@@ -13,6 +13,7 @@ from granite_bench.disk_space import require_room_for_vectors
 from granite_bench.engine.endpoint.address import endpoint_faults
 from granite_bench.engine.vector_store import default_folder
 from granite_bench.errors import BadInput, Fault
+from granite_bench.form_loading import EndpointOptions, EngineOptions
 from granite_bench.mirror import mirror_folder
 from granite_bench.models import (
     Loading,
@@ -25,7 +26,7 @@ from granite_bench.models import (
     is_run,
 )
 from granite_bench.plan import Plan, make_plan
-from granite_bench.runner import EndpointOptions, EngineOptions, Outcome, run_plan
+from granite_bench.runner import Outcome, run_plan
 from granite_bench.store import ResultStore
 from granite_bench.suite import is_overview, load_overview, load_suite
 from granite_bench.tasks import find_task, known_task_names, restrict, suite_task

@@ -7,85 +7,38 @@ as it finishes, and what was encoded stays in the vector store whatever happens.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import mteb
 import pyarrow as pa
 from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
-from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.results import TaskResult
 
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.endpoint.backend import EndpointModel
-from granite_bench.engine.endpoint.client import Endpoint, Usage
-from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
-from granite_bench.engine.forms import Form, form_of
+from granite_bench.engine.endpoint.client import Usage
+from granite_bench.engine.forms import Form
 from granite_bench.engine.observed_search import ObservedSearch
-from granite_bench.engine.reranker import Reranker, RerankerOfMteb
-from granite_bench.engine.scoring import needs_dictionaries, scored_over_arrays
+from granite_bench.engine.reranker import Reranker
+from granite_bench.engine.scoring import needs_dictionaries
 from granite_bench.engine.variants import Variant
 from granite_bench.errors import GraniteBenchError, TaskError
-from granite_bench.first_stage import require_candidates, reranking_of
+from granite_bench.form_loading import EngineOptions, load_form, usage_of
 from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan, all_parts
-from granite_bench.ranking import Candidates, rows_of
+from granite_bench.ranking import rows_of
 from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
+from granite_bench.task_scores import batches, candidates_for, data_of, evaluate
 from granite_bench.tasks import Evaluation, is_downloaded
 
 logger = logging.getLogger(__name__)
 
-TOKEN_BUDGET_CPU = 2048
-TOKEN_BUDGET_GPU = 131_072
-"""Padded tokens per batch. A CPU's caches overflow beyond a few thousand; a GPU wants many."""
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class EndpointOptions:
-    """
-    How to talk to a server.
-
-    Attributes:
-        key_variable: the environment variable that holds the key; None is OPENAI_API_KEY.
-        concurrency: requests at a time; None is the client's choice.
-        price_per_million_tokens: what the server charges; None where nobody said.
-    """
-
-    key_variable: str | None = None
-    concurrency: int | None = None
-    price_per_million_tokens: float | None = None
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """
-    How to encode; nothing here is meant to change a score.
-
-    Attributes:
-        device: torch's name, None lets sentence-transformers choose.
-        token_budget: padded tokens per batch; None chooses by device.
-        vectors: the folder of the vector store; None keeps no vectors.
-        padding: False leaves it out where the model allows it; None chooses by device.
-        compile: torch.compile for the layers of a model that reads texts without padding.
-        endpoint: how to talk to a server, for models that one computes.
-    """
-
-    device: str | None = None
-    token_budget: int | None = None
-    vectors: Path | None = None
-    padding: bool | None = None
-    compile: bool = False
-    endpoint: EndpointOptions = EndpointOptions()
 
 
 @dataclass(frozen=True)
@@ -194,53 +147,6 @@ def _failed(job: Job, cause: str) -> Outcome:
     return Outcome(job.source.name, _name(job), "failed", cause=cause)
 
 
-def load_form(source: ModelSource, options: EngineOptions) -> Form:
-    """
-    Load a model, or find the server that computes it, in the form in which it is evaluated.
-
-    Raises:
-        BadInput, TaskError: see ModelSource.load, form_of and Endpoint.
-    """
-    if source.loading.endpoint is not None:
-        return _served(source, source.loading.endpoint, options)
-    model = source.load(options.device)
-    device = str(getattr(getattr(model, "model", None), "device", options.device or "cpu"))
-    budget = options.token_budget or (TOKEN_BUDGET_CPU if device == "cpu" else TOKEN_BUDGET_GPU)
-    return form_of(
-        model,
-        encoder_options={"store_folder": options.vectors, "token_budget": budget},
-        padding=options.padding,
-        compile=options.compile,
-        prompts=source.loading.prompts,
-        query_tokens=source.reranking.query_tokens if source.reranking else None,
-        content_sha256=source.content_sha256 if source.folder is not None else None,
-        own_code=source.runs_own_code,
-    )
-
-
-def _served(source: ModelSource, url: str, options: EngineOptions) -> Form:
-    """A model, or a reranker, that a server computes."""
-    server = Endpoint(
-        url,
-        key_variable=options.endpoint.key_variable,
-        concurrency=options.endpoint.concurrency,
-    )
-    served = EndpointCrossEncoder if source.meta.is_cross_encoder else EndpointModel
-    return form_of(
-        served(source.meta, server, name=source.served_name),
-        encoder_options={"store_folder": options.vectors},
-        prompts=source.loading.prompts,
-    )
-
-
-def _usage(form: Form) -> Usage | None:
-    """What requests to a server took so far; None where the model is on this machine."""
-    if isinstance(form, ObservedSearch | RerankerOfMteb):
-        return None
-    endpoint = getattr(form.encoder.backend, "endpoint", None)
-    return endpoint.usage if isinstance(endpoint, Endpoint) else None
-
-
 def _with_usage(failure: Exception, usages: Sequence[Usage]) -> Exception:
     """What a server was paid for is said also where nothing came of it."""
     spent = added_up(usages, None)
@@ -283,7 +189,7 @@ def _run_task(
         with data_of(task, missing):
             data_seconds = time.perf_counter() - started
             form.measure_latency = True
-            for part in _batches(task, missing):
+            for part in batches(task, missing):
                 for job in jobs:
                     own = [each for each in part if each in job.missing]
                     if own and progress[id(job)].failure is None:
@@ -314,12 +220,12 @@ def _evaluate_part(
 ) -> None:
     """Evaluate one part for one variant; a failure is noted, so that the other variants go on."""
     started = time.perf_counter()
-    earlier = _usage(form)
+    earlier = usage_of(form)
     try:
         _become(form, job)
         form.observations.clear()
-        candidates = _candidates(job, part, store)
-        evaluated = _evaluate(form, job, part, candidates)
+        candidates = candidates_for(job, part, store)
+        evaluated = evaluate(form, job, part, candidates)
         progress.result = evaluated if progress.result is None else progress.result.merge(evaluated)
         described, rows = observed(form.observations, job.task, part, candidates)
         progress.evaluations += described
@@ -331,7 +237,7 @@ def _evaluate_part(
             ]
     except Exception as error:  # noqa: BLE001 (whatever it is, other variants go on)
         progress.failure = error
-    usage = _usage(form)
+    usage = usage_of(form)
     if usage is not None and earlier is not None:
         progress.usages.append(usage.since(earlier))
     progress.seconds += time.perf_counter() - started
@@ -393,73 +299,6 @@ def _saved(
         n_encoded=sum(cost["n_encoded"] for cost in costs), n_scored=n_scored,
         repaired_shards=repaired,
     )  # fmt: skip
-
-
-def _batches(task: AbsTask, missing: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """
-    What is evaluated in one call of mteb.
-
-    A retrieval subset at a time, so that only one run is in memory; other types (bitext mining
-    looks at all subsets together) a split at a time.
-    """
-    if isinstance(task, AbsTaskRetrieval):
-        return [[evaluation] for evaluation in missing]
-    splits = dict.fromkeys(split for split, _ in missing)
-    return [[(s, subset) for s, subset in missing if s == split] for split in splits]
-
-
-def _candidates(
-    job: Job, part: Sequence[Evaluation], store: ResultStore
-) -> dict[Evaluation, Candidates]:
-    """What a reranker reorders; nothing where the model searches, or the task has its own."""
-    reranking = job.source.reranking
-    return {} if reranking is None else require_candidates(store, reranking, _name(job), part)
-
-
-def _evaluate(
-    form: Form,
-    job: Job,
-    part: Sequence[Evaluation],
-    candidates: Mapping[Evaluation, Candidates],
-) -> TaskResult:
-    """mteb's own scores of one part of a task."""
-    task = job.task
-    model: Any = form
-    if isinstance(form, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
-        model = form.model
-    reranked: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if job.source.meta.is_cross_encoder:
-        reranked = reranking_of(task, job.source.reranking, candidates)
-    with _narrowed(task, part), reranked, scored_over_arrays():
-        results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
-    return results.task_results[0]
-
-
-@contextlib.contextmanager
-def _narrowed(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
-    """The task with the splits and subsets of *part* alone."""
-    subsets, splits = task.hf_subsets, list(task.eval_splits)
-    task.hf_subsets = [subset for subset in subsets if subset in {subset for _, subset in part}]
-    task.filter_eval_splits([split for split in splits if split in {split for split, _ in part}])
-    try:
-        yield
-    finally:
-        task.hf_subsets = subsets
-        task.filter_eval_splits(splits)
-
-
-@contextlib.contextmanager
-def data_of(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
-    """The task with the data of *part* in memory, and without any afterwards."""
-    try:
-        with _narrowed(task, part):
-            task.load_data()
-        if isinstance(task, AbsTaskRetrieval):
-            task.convert_v1_dataset_format_to_v2(num_proc=None)
-        yield
-    finally:
-        # Not unload_data: that also forgets that the data lie in a mirror.
-        task.dataset, task.data_loaded = None, False
 
 
 def _main_score(store: ResultStore, job: Job) -> float | None:

@@ -297,7 +297,7 @@ def test_failed_task_exits_with_3_and_names_the_cause(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("granite_bench.runner.mteb.evaluate", fail)
+    monkeypatch.setattr("granite_bench.task_scores.mteb.evaluate", fail)
     assert main(["run", "--task", str(folder), "--model", BM25]) == ExitCode.INCOMPLETE == 3
     out, err = capsys.readouterr()
     assert "0 finished, 0 were there, 1 failed" in out

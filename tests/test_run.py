@@ -494,7 +494,7 @@ def test_failed_task_is_run_by_the_same_command_later(
     """What failed has no result, so the plan has it again."""
     run = Finished(tmp_path, _folder(tmp_path / "small-talk"), [], [])
     with monkeypatch.context() as patch:
-        patch.setattr("granite_bench.runner.mteb.evaluate", lambda *a, **k: 1 / 0)
+        patch.setattr("granite_bench.task_scores.mteb.evaluate", lambda *a, **k: 1 / 0)
         assert [outcome.status for outcome in run.run(BM25)] == ["failed"]
     assert [outcome.status for outcome in run.run(BM25)] == ["ran"]
 

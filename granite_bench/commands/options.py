@@ -69,6 +69,15 @@ mirror_option = click.option(
     help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
 )
 
+out_option = click.option(
+    "--out",
+    "results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where results go.",
+)
+
 trust_option = click.option(
     "--trust-remote-code",
     "trusted",

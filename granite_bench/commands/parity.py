@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from granite_bench.commands.options import mirror_option, trust_option, vectors_option
+from granite_bench.commands.options import mirror_option, out_option, trust_option, vectors_option
 from granite_bench.devices import BACKENDS
 
 
@@ -37,14 +37,7 @@ from granite_bench.devices import BACKENDS
     help="Take this file, such as onnx/model_qint8.onnx; may be repeated.",
 )
 @mirror_option
-@click.option(
-    "--out",
-    "results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where results go.",
-)
+@out_option
 @vectors_option
 @trust_option
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report here as a page.")

@@ -12,6 +12,7 @@ from granite_bench.commands.options import (
     Names,
     Numbers,
     mirror_option,
+    out_option,
     padding_option,
     trust_option,
     vectors_option,
@@ -90,14 +91,7 @@ from granite_bench.suite import PRECISIONS
     help="What the server charges, in dollars; the cost is put into the record.",
 )
 @mirror_option
-@click.option(
-    "--out",
-    "results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where results go.",
-)
+@out_option
 @vectors_option
 @click.option("--no-vectors", is_flag=True, help="Keep no vectors: nothing to resume from.")
 @click.option("--device", help="cpu, cuda:0, mps.  [default: the best there is]")

@@ -18,14 +18,16 @@ from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.exported import ExportedFile, exported_transformer, find_all
 from granite_bench.exported.files import default_file
+from granite_bench.form_loading import EngineOptions, load_form
 from granite_bench.models import Loading, ModelSource, find_model
 from granite_bench.parity.figures import Candidate, Parity
 from granite_bench.parity.measure import cosines_of, drift_of, sample_of, speed_ratio
 from granite_bench.parity.quality import overall_of, quality_of, scores_of
 from granite_bench.plan import all_parts, make_plan
 from granite_bench.provenance import hardware, package_versions
-from granite_bench.runner import EngineOptions, data_of, load_form, run_plan
+from granite_bench.runner import run_plan
 from granite_bench.store import ResultStore
+from granite_bench.task_scores import data_of
 
 Say = Callable[[str], None]
 

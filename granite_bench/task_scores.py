@@ -1,0 +1,100 @@
+"""mteb's scores of a task, part by part: its data in memory, the splits and subsets asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import mteb
+from mteb.abstasks import AbsTask
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.results import TaskResult
+
+from granite_bench.engine.forms import Form
+from granite_bench.engine.observed_search import ObservedSearch
+from granite_bench.engine.scoring import scored_over_arrays
+from granite_bench.first_stage import require_candidates, reranking_of
+from granite_bench.plan import Job
+from granite_bench.ranking import Candidates
+from granite_bench.store import ResultStore
+from granite_bench.tasks import Evaluation
+
+
+def batches(task: AbsTask, missing: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """
+    What is evaluated in one call of mteb.
+
+    A retrieval subset at a time, so that only one run is in memory; other types (bitext mining
+    looks at all subsets together) a split at a time.
+    """
+    if isinstance(task, AbsTaskRetrieval):
+        return [[evaluation] for evaluation in missing]
+    splits = dict.fromkeys(split for split, _ in missing)
+    return [[(s, subset) for s, subset in missing if s == split] for split in splits]
+
+
+def candidates_for(
+    job: Job, part: Sequence[Evaluation], store: ResultStore
+) -> dict[Evaluation, Candidates]:
+    """What a reranker reorders; nothing where the model searches, or the task has its own."""
+    reranking = job.source.reranking
+    if reranking is None:
+        return {}
+    return require_candidates(store, reranking, job.task.metadata.name, part)
+
+
+def evaluate(
+    form: Form,
+    job: Job,
+    part: Sequence[Evaluation],
+    candidates: Mapping[Evaluation, Candidates],
+) -> TaskResult:
+    """
+    mteb's own scores of one part of a task, whose data are loaded.
+
+    Args:
+        form: the model, in the variant that *job* asks for.
+        part: of the splits and subsets of the job's task.
+        candidates: from candidates_for.
+
+    Raises:
+        TaskError: a reranker and a task with nothing to rerank; and whatever model and task raise.
+    """
+    task = job.task
+    model: Any = form
+    if isinstance(form, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
+        model = form.model
+    reranked: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if job.source.meta.is_cross_encoder:
+        reranked = reranking_of(task, job.source.reranking, candidates)
+    with _narrowed(task, part), reranked, scored_over_arrays():
+        results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
+    return results.task_results[0]
+
+
+@contextlib.contextmanager
+def _narrowed(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
+    """The task with the splits and subsets of *part* alone."""
+    subsets, splits = task.hf_subsets, list(task.eval_splits)
+    task.hf_subsets = [subset for subset in subsets if subset in {subset for _, subset in part}]
+    task.filter_eval_splits([split for split in splits if split in {split for split, _ in part}])
+    try:
+        yield
+    finally:
+        task.hf_subsets = subsets
+        task.filter_eval_splits(splits)
+
+
+@contextlib.contextmanager
+def data_of(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
+    """The task with the data of *part* in memory, and without any afterwards."""
+    try:
+        with _narrowed(task, part):
+            task.load_data()
+        if isinstance(task, AbsTaskRetrieval):
+            task.convert_v1_dataset_format_to_v2(num_proc=None)
+        yield
+    finally:
+        # Not unload_data: that also forgets that the data lie in a mirror.
+        task.dataset, task.data_loaded = None, False
