@@ -212,18 +212,29 @@ class SentenceTransformersBackend:
         if self._unpadded is not None and instruction not in self._agrees:
             self._agrees[instruction] = False  # sentence-transformers pads
             self.attention = self._attention()
+        return _on_host(self.encode_texts(tokens, rows, instruction))
+
+    def encode_texts(
+        self,
+        tokens: Tokens,
+        rows: npt.NDArray[np.intp],
+        instruction: Instruction,
+        **options: Any,
+    ) -> torch.Tensor:
+        """One batch by sentence-transformers' own encode; (n_rows, dim) on the device."""
         encode = {
             "query": self._model.encode_query,
             "document": self._model.encode_document,
         }.get(instruction.role or "", self._model.encode)
-        vectors = encode(
+        vectors: torch.Tensor = encode(
             [tokens.texts[row] for row in rows],
             prompt=instruction.prompt,
             batch_size=len(rows),
             show_progress_bar=False,
             convert_to_tensor=True,
+            **options,
         )
-        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+        return vectors
 
     def release_memory(self) -> None:
         """Empty torch's cache of the device's memory; exported files keep none."""
@@ -232,19 +243,34 @@ class SentenceTransformersBackend:
         elif self.device.startswith("mps"):
             torch.mps.empty_cache()
 
-    @torch.inference_mode()
     def _forward(
         self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
     ) -> npt.NDArray[np.float32]:
+        vectors = self.forward(tokens, rows, instruction)
+        if self._model.truncate_dim is not None:
+            vectors = truncate_embeddings(vectors, self._model.truncate_dim)
+        return _on_host(vectors)
+
+    @torch.inference_mode()
+    def forward(
+        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction, **told: Any
+    ) -> torch.Tensor:
+        """
+        What the modules make of token ids, padded; (n_rows, dim) on the device.
+
+        Args:
+            tokens: with ids, of tokenize for the same instruction.
+            told: what the modules are told besides the role.
+        """
         fast = self._fast_inputs(instruction)
         if fast is None:
             raise ValueError("these tokens were made for another instruction")
         self._model.eval()
         features = batch_to_device(fast.features(tokens, rows), self._model.device)
-        vectors = self._model(features, **_task(instruction))["sentence_embedding"]
-        if self._model.truncate_dim is not None:
-            vectors = truncate_embeddings(vectors, self._model.truncate_dim)
-        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+        vectors: torch.Tensor = self._model(features, **_task(instruction), **told)[
+            "sentence_embedding"
+        ]
+        return vectors
 
     @property
     def pads(self) -> bool:
@@ -380,6 +406,10 @@ def _fast_inputs(
         logger.debug("no fast inputs: %s", error)
         return None
     return inputs if same and made.keys() == expected.keys() else None
+
+
+def _on_host(vectors: torch.Tensor) -> npt.NDArray[np.float32]:
+    return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
 
 def _task(instruction: Instruction) -> dict[str, str]:

@@ -23,13 +23,12 @@ from sentence_transformers.util import batch_to_device, fullname
 
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.pair_tokens import PairTokenizer, PairTokens
-from granite_bench.engine.pairs import pair_of, pair_text
+from granite_bench.engine.pairs import ROLE, pair_of, pair_text
 from granite_bench.engine.tokens import Tokens, counted, estimated
 from granite_bench.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
-ROLE = "pair"
 UNLIMITED = 1 << 31
 """A tokenizer without a maximum length says a number beyond this."""
 

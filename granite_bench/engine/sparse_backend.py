@@ -11,7 +11,7 @@ import torch
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
 from mteb.types import PromptType
-from sentence_transformers.util import batch_to_device, select_max_active_dims
+from sentence_transformers.util import select_max_active_dims
 
 from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
 from granite_bench.engine.sparse_rows import SparseRows
@@ -67,40 +67,17 @@ class SparseEncoderBackend:
     ) -> SparseRows:
         """One batch, the texts *rows* of *tokens*, as the model gives them."""
         if tokens.ids is not None:
-            return self._forward(tokens, rows, instruction)
-        encode = {
-            "query": self._model.encode_query,
-            "document": self._model.encode_document,
-        }.get(instruction.role or "", self._model.encode)
-        vectors = encode(
-            [tokens.texts[row] for row in rows],
-            prompt=instruction.prompt,
-            batch_size=len(rows),
-            show_progress_bar=False,
-            convert_to_tensor=True,
-            convert_to_sparse_tensor=False,
+            limit = self.max_active_dims
+            told = {} if limit is None else {"max_active_dims": limit}
+            vectors = self._texts.forward(tokens, rows, instruction, **told)
+            return _sparse(select_max_active_dims(vectors, limit))
+        return _sparse(
+            self._texts.encode_texts(tokens, rows, instruction, convert_to_sparse_tensor=False)
         )
-        return _sparse(vectors)
 
     def release_memory(self) -> None:
         """Empty torch's cache of the device's memory."""
         self._texts.release_memory()
-
-    @torch.inference_mode()
-    def _forward(
-        self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
-    ) -> SparseRows:
-        inputs = self._texts._fast_inputs(instruction)
-        if inputs is None:
-            raise ValueError("these tokens were made for another instruction")
-        self._model.eval()
-        features = batch_to_device(inputs.features(tokens, rows), self._model.device)
-        # What sentence-transformers' encode tells the modules of a model.
-        told: dict[str, Any] = {} if instruction.role is None else {"task": instruction.role}
-        if self.max_active_dims is not None:
-            told["max_active_dims"] = self.max_active_dims
-        vectors = self._model(features, **told)["sentence_embedding"]
-        return _sparse(select_max_active_dims(vectors, self.max_active_dims))
 
 
 def _sparse(vectors: torch.Tensor) -> SparseRows:

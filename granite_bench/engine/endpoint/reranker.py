@@ -18,11 +18,10 @@ from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
 from granite_bench.engine.endpoint.inputs import InputRequests
-from granite_bench.engine.pairs import pair_of
+from granite_bench.engine.pairs import ROLE, pair_of
 from granite_bench.engine.tokens import Tokens, estimated
 
 ROUTE = "/rerank"
-ROLE = "pair"
 
 
 class EndpointCrossEncoder:
