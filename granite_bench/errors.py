@@ -92,6 +92,18 @@ class StorageError(GraniteBenchError):
     exit_code = ExitCode.INCOMPLETE
 
 
+MOST_FAULTS_SHOWN = 20
+"""Of one file: a broken export repeats one fault on every line."""
+
+
+def shortened(faults: Sequence[Fault], where: str) -> list[Fault]:
+    """The first MOST_FAULTS_SHOWN faults of *where*, and how many more there are."""
+    hidden = len(faults) - MOST_FAULTS_SHOWN
+    if hidden <= 0:
+        return list(faults)
+    return [*faults[:MOST_FAULTS_SHOWN], Fault(where, f"and {hidden} more faults")]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     A suggestion for a misspelt *name*, or an empty string when nothing is close.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.errors import TaskError
 from granite_bench.models import ModelSource, Reranking, RunFile
-from granite_bench.ranking import Candidates, candidates_of
-from granite_bench.store import ResultStore
+from granite_bench.ranking import Candidates, candidates_of, rows_of_part
+from granite_bench.results import ranking_path
+from granite_bench.store import ResultStore, read_ranking
 from granite_bench.tasks import Evaluation
 from granite_bench.trec import read_trec_run, run_file_name
 
@@ -33,34 +34,43 @@ def find_candidates(
     Raises:
         BadInput: the stored ranking or the run's file is broken.
     """
-    split, subset = part
-    ranking = _ranking(store, reranking.first_stage, task, part)
-    if ranking is None:
-        return None
-    return candidates_of(ranking, split=split, subset=subset, top_k=reranking.top_k)
+    rows = _rows(store, reranking.first_stage, task, part)
+    return None if rows is None else candidates_of(rows, top_k=reranking.top_k)
 
 
-def _ranking(
+def _rows(
     store: ResultStore, first_stage: ModelSource | RunFile, task: str, part: Evaluation
 ) -> pa.Table | None:
-    if isinstance(first_stage, ModelSource):
-        return store.load_ranking(first_stage.meta, task)
-    path: Path = first_stage.path
-    if path.is_dir():
-        name = run_file_name(task, *part)
-        found = [path / name, path / f"{name}.gz"]
-        path = next((file for file in found if file.exists()), path)
-        if path.is_dir():
-            return None
+    """The first stage's ranking of one part; None where there is none."""
     split, subset = part
+    if isinstance(first_stage, ModelSource):
+        path = ranking_path(store.path(first_stage.meta, task))
+        if not path.exists():
+            return None
+        return rows_of_part(_read_once(read_ranking, path), split=split, subset=subset)
+    file = first_stage.file_of(run_file_name(task, split, subset))
+    return None if file is None else read_run(file)
+
+
+def read_run(path: Path) -> pa.Table:
+    """
+    The rows of a run's file, which is of one part of a task; read once for all rerankers.
+
+    Raises:
+        BadInput: see trec.read_trec_run.
+    """
+    return _read_once(read_trec_run, path)
+
+
+def _read_once(read: Callable[[Path], pa.Table], path: Path) -> pa.Table:
     file = path.stat()
-    return _read_run(path, (file.st_size, file.st_mtime_ns), split, subset)
+    return _read(read, path, (file.st_size, file.st_mtime_ns))
 
 
-@functools.lru_cache(maxsize=4)
-def _read_run(path: Path, stamp: tuple[int, int], split: str, subset: str) -> pa.Table:
-    """A run's file, read once for all rerankers; *stamp* tells another content."""
-    return read_trec_run(path, split=split, subset=subset)
+@functools.lru_cache(maxsize=8)
+def _read(read: Callable[[Path], pa.Table], path: Path, stamp: tuple[int, int]) -> pa.Table:
+    """A file's content; *stamp* tells another."""
+    return read(path)
 
 
 @contextlib.contextmanager
@@ -128,19 +138,15 @@ def describe(reranking: Reranking) -> dict[str, Any]:
     first = reranking.first_stage
     return {
         "name": first.name,
-        "argument": str(first.path) if isinstance(first, RunFile) else first.argument,
-        "settings": {} if isinstance(first, RunFile) else dict(first.meta.experiment_kwargs or {}),
-        "revision": first.sha256 if isinstance(first, RunFile) else first.meta.revision,
+        "argument": first.argument,
+        "settings": dict(first.settings),
+        "revision": first.revision,
         "top_k": reranking.top_k,
         "query_tokens": reranking.query_tokens,
     }
 
 
 def _as_mteb_names_it(first_stage: ModelSource | RunFile) -> dict[str, Any]:
-    """As mteb's prediction files do."""
-    if isinstance(first_stage, RunFile):
-        return {"model_name": first_stage.name, "revision": first_stage.sha256}
-    return {
-        "model_name": first_stage.meta.name,
-        "revision": first_stage.meta.revision,
-    }
+    """As mteb's prediction files do: by the model's name without its settings."""
+    name = first_stage.name if isinstance(first_stage, RunFile) else first_stage.meta.name
+    return {"model_name": name, "revision": first_stage.revision}

@@ -13,6 +13,7 @@ from granite_bench.disk_space import require_room_for_vectors
 from granite_bench.engine.endpoint.address import endpoint_faults
 from granite_bench.engine.vector_store import default_folder
 from granite_bench.errors import BadInput, Fault
+from granite_bench.first_stage import read_run
 from granite_bench.form_loading import EndpointOptions, EngineOptions
 from granite_bench.mirror import mirror_folder
 from granite_bench.models import (
@@ -25,12 +26,11 @@ from granite_bench.models import (
     find_variants,
     is_run,
 )
-from granite_bench.plan import Plan, make_plan
+from granite_bench.plan import Plan, all_parts, make_plan
 from granite_bench.runner import Outcome, run_plan
 from granite_bench.store import ResultStore
 from granite_bench.suite import is_overview, load_overview, load_suite
 from granite_bench.tasks import find_task, known_task_names, restrict, suite_task
-from granite_bench.trec import read_trec_run
 
 DEFAULT_RESULTS = Path("results")
 DEFAULT_VECTORS = "default"
@@ -135,13 +135,11 @@ def prepare(
         problem = "cuts by the reranker's tokenizer, which a server keeps to itself"
         faults.append(Fault("--query-tokens", problem, "leave it out with --endpoint"))
     store = ResultStore(Path(results))
-    behind = {
-        "top_k": top_k or asked.top_k or DEFAULT_TOP_K,
-        # A server keeps its tokenizer to itself, so queries go to it whole.
-        "query_tokens": None if endpoint else query_tokens or asked.query_tokens,
-    }
-    reranked_depth = max(behind["top_k"] or 0, ranking_depth)
-    faults += _depth_faults(behind["top_k"], ranking_depth)
+    top_k = top_k or asked.top_k or DEFAULT_TOP_K
+    # A server keeps its tokenizer to itself, so queries go to it whole.
+    cut_to = None if endpoint else query_tokens or asked.query_tokens
+    reranked_depth = max(top_k, ranking_depth)
+    faults += _depth_faults(top_k, ranking_depth)
     jobs: dict[tuple[str, str], Any] = {}
     for part in asked.parts:
         lengths = _as_tuple(max_length) or _as_tuple(part.max_length)
@@ -150,7 +148,8 @@ def prepare(
             faults.append(Fault("--endpoint", problem, "leave the maximum length out for it"))
         firsts = _first_stages(asked.first_stages, loading, lengths, mirrored, faults)
         part.first_stages = [each for each in firsts if isinstance(each, ModelSource)]
-        part.rerankers = _rerankers(asked.rerankers, firsts, behind, loading, mirrored, faults)
+        behind = [Reranking(first, top_k, cut_to) for first in firsts]
+        part.rerankers = _rerankers(asked.rerankers, behind, loading, mirrored, faults)
         find = partial(
             find_variants,
             mirror=mirrored,
@@ -234,8 +233,8 @@ def _without_effect(
     return [Fault(option, "changes nothing of a reranker", hint) for option in named]
 
 
-def _depth_faults(top_k: int | None, ranking_depth: int) -> list[Fault]:
-    depths = {"--top-k": top_k or 0, "--keep-ranking": ranking_depth}
+def _depth_faults(top_k: int, ranking_depth: int) -> list[Fault]:
+    depths = {"--top-k": top_k, "--keep-ranking": ranking_depth}
     problem = f"mteb ranks {MOST_RANKED:,} documents per query"
     hint = f"give {MOST_RANKED} or fewer"
     return [Fault(name, problem, hint) for name, depth in depths.items() if depth > MOST_RANKED]
@@ -243,13 +242,7 @@ def _depth_faults(top_k: int | None, ranking_depth: int) -> list[Fault]:
 
 def _refuse_one_run_for_several(parts: Sequence[_Part]) -> None:
     """Raises BadInput for a single run's file where several rankings are reranked."""
-    evaluations = [
-        (task.metadata.name, split, subset)
-        for part in parts
-        for task in part.tasks
-        for split in task.eval_splits
-        for subset in task.hf_subsets
-    ]
+    n_evaluations = sum(len(all_parts(task)) for part in parts for task in part.tasks)
     files = {
         source.reranking.first_stage.path
         for part in parts
@@ -258,8 +251,8 @@ def _refuse_one_run_for_several(parts: Sequence[_Part]) -> None:
         and isinstance(source.reranking.first_stage, RunFile)
         and source.reranking.first_stage.path.is_file()
     }
-    if files and len(evaluations) > 1:
-        problem = f"is one run, and {len(evaluations)} parts of tasks are to be reranked"
+    if files and n_evaluations > 1:
+        problem = f"is one run, and {n_evaluations} parts of tasks are to be reranked"
         hint = "give a folder of runs, named as export-run names them, or one --task and --subset"
         raise BadInput([Fault(str(path), problem, hint) for path in sorted(files)])
 
@@ -281,7 +274,7 @@ def _first_stages(
         if is_run(path):
             run = RunFile(path)
             for file in run.files:
-                read_trec_run(file)  # its faults are said before anything runs
+                read_run(file)  # its faults are said before anything runs
             return run
         local = replace(loading, endpoint=None)
         length = lengths[0] if lengths else None
@@ -292,21 +285,18 @@ def _first_stages(
 
 def _rerankers(
     names: Sequence[str],
-    first_stages: Sequence[ModelSource | RunFile],
-    behind: Any,
+    behind: Sequence[Reranking],
     loading: Loading,
     mirror: Path | None,
     faults: list[Fault],
 ) -> list[ModelSource]:
     """Every reranker behind every first stage; behind none, it ranks what the tasks bring."""
     own = Loading(loading.dtype, endpoint=loading.endpoint, trusted=loading.trusted)
-    rerankings: list[Reranking | None] = [Reranking(each, **behind) for each in first_stages]
+
+    rerankings: Sequence[Reranking | None] = behind or [None]
 
     def find(name: str) -> list[ModelSource]:
-        return [
-            find_reranker(name, reranking, mirror=mirror, loading=own)
-            for reranking in rerankings or [None]
-        ]
+        return [find_reranker(name, each, mirror=mirror, loading=own) for each in rerankings]
 
     return [each for found in _each(find, dict.fromkeys(names), faults) for each in found]
 

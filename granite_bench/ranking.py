@@ -2,7 +2,7 @@
 A run kept on disk: for every query its best documents, as a first stage hands them on.
 
     rows_of(run, ...)          the rows to store, to a depth
-    candidates_of(table, ...)  what a reranker gets, with its hash
+    candidates_of(rows, ...)   what a reranker gets, with its hash
 """
 
 from __future__ import annotations
@@ -62,16 +62,20 @@ class Candidates:
     sha256: str
 
 
-def candidates_of(ranking: pa.Table, *, split: str, subset: str, top_k: int) -> Candidates | None:
+def rows_of_part(ranking: pa.Table, *, split: str, subset: str) -> pa.Table:
+    """The rows of one part of a task."""
+    return ranking.filter(
+        pc.and_(pc.equal(ranking["split"], split), pc.equal(ranking["subset"], subset))
+    )
+
+
+def candidates_of(rows: pa.Table, *, top_k: int) -> Candidates | None:
     """
     The best *top_k* documents of every query of one part of a task; None where it has no rows.
 
     Args:
-        ranking: of store.RANKING_SCHEMA.
+        rows: of store.RANKING_SCHEMA, of that part alone.
     """
-    rows = ranking.filter(
-        pc.and_(pc.equal(ranking["split"], split), pc.equal(ranking["subset"], subset))
-    )
     if rows.num_rows == 0:
         return None
     by_query = {

@@ -140,22 +140,13 @@ class ResultStore:
                 raise BadInput(Fault(str(rows), f"is no Parquet file: {error}", hint)) from None
         return record
 
-    def load_ranking(self, meta: ModelMeta, task: str) -> pa.Table | None:
-        """
-        The ranking that a run kept, of RANKING_SCHEMA; None where it kept none.
-
-        Raises:
-            BadInput: the file cannot be read.
-        """
-        path = ranking_path(self.path(meta, task))
-        return read_ranking(path) if path.exists() else None
-
     def ranked_parts(self, meta: ModelMeta, task: str) -> set[tuple[str, str]]:
         """The splits and subsets whose rankings are on disk."""
-        ranking = self.load_ranking(meta, task)
-        if ranking is None:
+        path = ranking_path(self.path(meta, task))
+        if not path.exists():
             return set()
-        pairs = ranking.select(["split", "subset"]).group_by(["split", "subset"]).aggregate([])
+        columns = ["split", "subset"]
+        pairs = read_ranking(path, columns=columns).group_by(columns).aggregate([])
         return set(zip(pairs["split"].to_pylist(), pairs["subset"].to_pylist(), strict=True))
 
     def refuse_other_settings(self, meta: ModelMeta) -> None:
@@ -295,15 +286,15 @@ def _merged_runs(earlier: list[dict[str, Any]], run: Mapping[str, Any]) -> list[
     return [*kept, run]
 
 
-def read_ranking(path: Path) -> pa.Table:
+def read_ranking(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     """
-    A kept ranking, of RANKING_SCHEMA.
+    A kept ranking, of RANKING_SCHEMA; only these *columns* where some are named.
 
     Raises:
         BadInput: the file cannot be read.
     """
     try:
-        return pq.read_table(path, schema=RANKING_SCHEMA)
+        return pq.read_table(path, schema=RANKING_SCHEMA, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
         hint = "nothing was changed; move it away, and the ranking is made again"
         raise BadInput(Fault(str(path), f"is no ranking: {error}", hint)) from None

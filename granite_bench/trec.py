@@ -19,11 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, shortened
 from granite_bench.store import RANKING_SCHEMA
-
-MOST_FAULTS_SHOWN = 20
-"""Of one file: a broken export repeats one fault on every line."""
 
 _GZIP = b"\x1f\x8b"
 _N_COLUMNS = 6
@@ -101,7 +98,7 @@ def _check_ids(where: str, ids: Mapping[str, Iterable[str]]) -> None:
         if each.split() != [each]
     ]
     if faults:
-        raise BadInput(_shortened(faults, where))
+        raise BadInput(shortened(faults, where))
 
 
 def _problem(identifier: str) -> str:
@@ -161,7 +158,7 @@ def read_trec_run(path: Path, *, split: str = "test", subset: str = "default") -
     if not rows and not faults:
         faults.append(Fault(str(path), "has no lines", "is it the run file?"))
     if faults:
-        raise BadInput(_shortened(faults, str(path)))
+        raise BadInput(shortened(faults, str(path)))
     return _rankings(list(queries), rows, documents, scores, split, subset)
 
 
@@ -218,10 +215,3 @@ def _rankings(
         },
         schema=RANKING_SCHEMA,
     )
-
-
-def _shortened(faults: list[Fault], where: str) -> list[Fault]:
-    hidden = len(faults) - MOST_FAULTS_SHOWN
-    if hidden <= 0:
-        return faults
-    return [*faults[:MOST_FAULTS_SHOWN], Fault(where, f"and {hidden} more faults")]

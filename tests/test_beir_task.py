@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from granite_bench.errors import BadInput
+from granite_bench.errors import MOST_FAULTS_SHOWN, BadInput
 from granite_bench.tasks import find_task, sizes
-from granite_bench.tasks.beir import MOST_FAULTS_SHOWN, beir_task, is_beir_folder
+from granite_bench.tasks.beir import beir_task, is_beir_folder
 
 DOCS = (
     {"_id": "d1", "title": "Otters", "text": "Otters hold hands while they sleep."},

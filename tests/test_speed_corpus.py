@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from granite_bench.errors import BadInput
+from granite_bench.errors import MOST_FAULTS_SHOWN, BadInput
 from granite_bench.speed.corpus import (
-    MOST_FAULTS_SHOWN,
     SyntheticDocuments,
     corpus_sha256,
     document_lengths,

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pytest
 import pytrec_eval
 
-from granite_bench.errors import BadInput
+from granite_bench.errors import MOST_FAULTS_SHOWN, BadInput
 from granite_bench.store import RANKING_SCHEMA
 from granite_bench.trec import (
-    MOST_FAULTS_SHOWN,
     qrels_file_name,
     read_trec_run,
     run_file_name,

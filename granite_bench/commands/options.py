@@ -69,6 +69,10 @@ mirror_option = click.option(
     help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
 )
 
+tasks_option = click.option(
+    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
+)
+
 out_option = click.option(
     "--out",
     "results",

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from granite_bench.commands.options import mirror_option, out_option, trust_option, vectors_option
+from granite_bench.commands.options import (
+    mirror_option,
+    out_option,
+    tasks_option,
+    trust_option,
+    vectors_option,
+)
 from granite_bench.devices import BACKENDS
 
 
@@ -20,9 +26,7 @@ from granite_bench.devices import BACKENDS
 )
 @click.argument("model")
 @click.argument("suite", required=False)
-@click.option(
-    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
-)
+@tasks_option
 @click.option(
     "--backend",
     "backends",

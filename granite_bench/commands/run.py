@@ -14,6 +14,7 @@ from granite_bench.commands.options import (
     mirror_option,
     out_option,
     padding_option,
+    tasks_option,
     trust_option,
     vectors_option,
 )
@@ -33,9 +34,7 @@ from granite_bench.suite import PRECISIONS
 @click.argument("suite", required=False)
 @click.option("--model", "models", multiple=True, help="An id or a folder; may be repeated.")
 @click.option("--panel", help="Run the models of this panel (see panels).")
-@click.option(
-    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
-)
+@tasks_option
 @click.option(
     "--subset",
     "subsets",

@@ -27,7 +27,7 @@ from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderW
 from mteb.types import PromptType
 from sentence_transformers.util import batch_to_device, truncate_embeddings
 
-from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
+from granite_bench.engine.tokens import FastTokenizer, Tokens, counted_by, estimated
 from granite_bench.engine.unpadded import UnpaddedSentenceTransformer, disagreement
 from granite_bench.exported import exported_transformer
 
@@ -187,15 +187,8 @@ class SentenceTransformersBackend:
             return fast.tokenizer.tokenize(texts, instruction.prompt)
         if self._tokenizer is None:
             return estimated(texts, instruction.prompt, self.max_length)
-        encoded = self._tokenizer(
-            [f"{instruction.prompt}{text}" for text in texts],
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        counts = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
-        return counted(texts, counts, self.max_length)
+        prompted = [f"{instruction.prompt}{text}" for text in texts]
+        return counted_by(self._tokenizer, texts, [prompted], self.max_length)
 
     def encode(
         self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction

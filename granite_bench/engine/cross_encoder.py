@@ -24,7 +24,7 @@ from sentence_transformers.util import batch_to_device, fullname
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.pair_tokens import PairTokenizer, PairTokens
 from granite_bench.engine.pairs import ROLE, pair_of, pair_text
-from granite_bench.engine.tokens import Tokens, counted, estimated
+from granite_bench.engine.tokens import Tokens, counted_by, estimated
 from granite_bench.errors import TaskError
 
 logger = logging.getLogger(__name__)
@@ -92,17 +92,8 @@ class CrossEncoderBackend:
             return self._fast.tokenizer.tokenize(texts)
         if self.tokenizer is None:
             return estimated(texts, instruction.prompt, self.max_length)
-        queries, documents = zip(*map(pair_of, texts), strict=True)
-        encoded = self.tokenizer(
-            list(queries),
-            list(documents),
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        counts = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
-        return counted(texts, counts, self.max_length)
+        sides = list(zip(*map(pair_of, texts), strict=True))
+        return counted_by(self.tokenizer, texts, sides, self.max_length)
 
     @torch.inference_mode()
     def encode(

@@ -197,6 +197,26 @@ def estimated(texts: Sequence[str], prompt: str, max_length: int | None) -> Toke
     return counted(texts, counts, max_length)
 
 
+def counted_by(
+    tokenizer: Any, texts: Sequence[str], inputs: Sequence[Sequence[str]], max_length: int | None
+) -> Tokens:
+    """
+    Texts of a model that tokenises by itself, counted by its tokenizer.
+
+    Args:
+        inputs: what the tokenizer is given for *texts*: their own words, or the two sides of pairs.
+    """
+    encoded = tokenizer(
+        *map(list, inputs),
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    counts = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
+    return counted(texts, counts, max_length)
+
+
 def counted(texts: Sequence[str], counts: npt.NDArray[np.int32], max_length: int | None) -> Tokens:
     """Texts of a model that tokenises by itself, with their tokens counted before."""
     lengths = counts if max_length is None else np.minimum(counts, np.int32(max_length))

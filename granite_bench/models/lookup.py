@@ -41,7 +41,23 @@ def search_models(pattern: str) -> list[ModelMeta]:
     return sorted(found, key=lambda meta: (meta.name or "").lower())
 
 
-def look_up_served(name: str, *, cross_encoder: bool) -> ModelMeta:
+def look_up(
+    name: str, mirror: Path | None, *, served: bool = False, cross_encoder: bool = False
+) -> tuple[ModelMeta, Path | None]:
+    """
+    mteb's metadata of a model, and the folder of its files where it is not the hub's cache.
+
+    Args:
+        served: whether a server computes it, so that nothing is looked for on this machine.
+        cross_encoder: what a served model is that mteb does not know.
+
+    Raises:
+        BadInput: no such model, with the nearest names.
+    """
+    return (_served(name, cross_encoder), None) if served else _found(name, mirror)
+
+
+def _served(name: str, cross_encoder: bool) -> ModelMeta:
     """
     mteb's metadata of a model that a server computes: prompts and dimensions where mteb knows it.
 
@@ -59,13 +75,7 @@ def look_up_served(name: str, *, cross_encoder: bool) -> ModelMeta:
     )
 
 
-def look_up(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
-    """
-    mteb's metadata of a model, and the folder of its files where it is not the hub's cache.
-
-    Raises:
-        BadInput: no such model, with the nearest names.
-    """
+def _found(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
     if name == QUICKSTART_MODEL:
         return _quickstart_model()
     if name in MODEL_REGISTRY:

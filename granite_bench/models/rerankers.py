@@ -6,7 +6,7 @@ from pathlib import Path
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models.loading import AS_PUBLISHED, Loading
-from granite_bench.models.lookup import look_up, look_up_served
+from granite_bench.models.lookup import look_up
 from granite_bench.models.reranking import Reranking
 from granite_bench.models.source import ModelSource
 
@@ -30,10 +30,8 @@ def find_reranker(
     Raises:
         BadInput: no such model, with the nearest names; or it is no cross-encoder.
     """
-    if loading.endpoint is not None:
-        meta, folder = look_up_served(name, cross_encoder=True), None
-    else:
-        meta, folder = look_up(name, mirror)
+    served = loading.endpoint is not None
+    meta, folder = look_up(name, mirror, served=served, cross_encoder=True)
     if not meta.is_cross_encoder:
         problem = "is no cross-encoder: it makes embeddings, and scores no pairs"
         raise BadInput(Fault(f"model {name}", problem, f"give it as --model {name}"))

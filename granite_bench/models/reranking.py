@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models.source import ModelSource
@@ -29,6 +31,27 @@ class RunFile:
         if self.path.is_dir():
             return self.path.resolve().name
         return f"{self.path.name}@{self.sha256[:12]}"
+
+    @property
+    def argument(self) -> str:
+        """What names it on the command line."""
+        return str(self.path)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of whoever ran it are not known."""
+        return {}
+
+    @property
+    def revision(self) -> str:
+        """Its content."""
+        return self.sha256
+
+    def file_of(self, name: str) -> Path | None:
+        """The run of one part of a task: the file itself, or that of this name in the folder."""
+        if not self.path.is_dir():
+            return self.path
+        return next((each for each in self.files if each.name in (name, f"{name}.gz")), None)
 
     @property
     def files(self) -> list[Path]:

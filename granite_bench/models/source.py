@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,9 +49,18 @@ class ModelSource:
     @property
     def name(self) -> str:
         """The model's name with what makes this variant differ from the published model."""
-        settings = self.meta.experiment_kwargs
         name = self.meta.name or ""
-        return f"{name} ({settings_text(settings)})" if settings else name
+        return f"{name} ({settings_text(self.settings)})" if self.settings else name
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What makes this variant differ from the published model; empty for that itself."""
+        return self.meta.experiment_kwargs or {}
+
+    @property
+    def revision(self) -> str | None:
+        """The model's, or that of its folder's content."""
+        return self.meta.revision
 
     @property
     def argument(self) -> str:

@@ -12,7 +12,7 @@ from mteb.types import OutputDType
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models.loading import AS_PUBLISHED, Loading
-from granite_bench.models.lookup import look_up, look_up_served
+from granite_bench.models.lookup import look_up
 from granite_bench.models.source import ModelSource
 
 UNTRAINED = "untrained:"
@@ -53,10 +53,7 @@ def _find_embedding_model(
     if name.startswith(UNTRAINED):
         problem = f"'{name}' has random weights: a speed, and no quality"
         raise BadInput(Fault("--model", problem, f"granite-bench speed --model {name}"))
-    if loading.endpoint is not None:
-        meta, folder = look_up_served(name, cross_encoder=False), None
-    else:
-        meta, folder = look_up(name, mirror)
+    meta, folder = look_up(name, mirror, served=loading.endpoint is not None)
     if meta.is_cross_encoder:
         problem = "is a cross-encoder: it scores pairs and cannot search a corpus by itself"
         hint = f"give it as --reranker {name}, behind a --first-stage"

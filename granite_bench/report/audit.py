@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import click
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -28,6 +27,7 @@ from granite_bench.audit import (
     summarize,
 )
 from granite_bench.files import write_atomically
+from granite_bench.report.pages import page_template
 
 AuditForm: TypeAlias = Literal["terminal", "html", "csv"]
 FORMS: tuple[AuditForm, ...] = ("terminal", "html", "csv")
@@ -208,14 +208,7 @@ class _Line:
 
 def audit_page(summary: Summary) -> str:
     """The audit as one HTML file; the same audit makes the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("granite_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("audit.html.j2").render(
+    return page_template("audit.html.j2").render(
         summary=summary,
         finding=finding(summary),
         meanings=MEANINGS,

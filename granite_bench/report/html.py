@@ -12,13 +12,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from granite_bench.curves import curves_of
 from granite_bench.report.columns import is_overview
 from granite_bench.report.curves import figures, looks_of
 from granite_bench.report.layout import headline, lay_out, reproduce
+from granite_bench.report.pages import page_template
 from granite_bench.report.reranking_figures import reranking_figures
 from granite_bench.report.speed import speed_figures
 from granite_bench.results import Result
@@ -59,14 +59,7 @@ def suite_page(table: Table) -> str:
     Args:
         table: by task, or by one of the suite's groupings.
     """
-    environment = Environment(
-        loader=PackageLoader("granite_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("suite.html.j2")
+    template = page_template("suite.html.j2")
     return template.render(
         table=table,
         page=lay_out(table),

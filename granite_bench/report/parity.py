@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from granite_bench.files import size_text
+from granite_bench.report.pages import page_template
 
 if TYPE_CHECKING:
     from granite_bench.parity import Candidate, Parity
@@ -107,14 +107,7 @@ def as_json(parity: Parity) -> str:
 
 def parity_page(parity: Parity) -> str:
     """The report as one HTML file; the same figures make the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("granite_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("parity.html.j2").render(
+    return page_template("parity.html.j2").render(
         parity=parity,
         verdicts=[verdict(each, parity) for each in parity.candidates],
         tables=[

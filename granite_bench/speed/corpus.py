@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import overload
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, shortened
 from granite_bench.speed.prose import VOCABULARY, draws, prose, words
 
 PUBLISHED_DOCUMENTS = 23_000
@@ -31,7 +31,6 @@ LOG_MEAN, LOG_DEVIATION = 7.9915191, 1.2424993
 """Solved so that the mid-quantiles (i + 1/2) / 23,000 of this log-normal distribution have a mean
 of 6,393 characters and end at 475,001. The median is 2,956."""
 
-MOST_FAULTS_SHOWN = 20
 DOCUMENT_FILES = (".jsonl", ".jsonl.gz", ".txt")
 
 _OPENINGS = (
@@ -177,7 +176,7 @@ def read_documents(path: str | Path) -> list[str]:
 
     Raises:
         BadInput: no such file, or one with faults (all of them named, up to
-            MOST_FAULTS_SHOWN), or without any text.
+            errors.MOST_FAULTS_SHOWN), or without any text.
     """
     path = check_documents_path(path)
     parse = _plain_document if path.name.endswith(".txt") else _json_document
@@ -190,9 +189,7 @@ def read_documents(path: str | Path) -> list[str]:
     if not faults and not any(documents):
         faults.append(Fault(str(path), "has no text"))
     if faults:
-        hidden = len(faults) - MOST_FAULTS_SHOWN
-        more = [Fault(str(path), f"and {hidden} more faults")] if hidden > 0 else []
-        raise BadInput([*faults[:MOST_FAULTS_SHOWN], *more])
+        raise BadInput(shortened(faults, str(path)))
     return documents
 
 

@@ -17,13 +17,10 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, shortened
 
 MOST_RELEVANT = 1000
 """trec_eval's nDCG takes time and memory by the highest relevance."""
-
-MOST_FAULTS_SHOWN = 20
-"""Of one kind in one file: a broken export repeats one fault on every line."""
 
 
 @dataclass
@@ -168,7 +165,7 @@ def _read_texts(
     if not rows and not faults:
         plural = {"document": "documents", "query": "queries"}[kind]
         faults.append(Fault(str(file), f"has no {plural}"))
-    folder.faults += _shortened(faults, file)
+    folder.faults += shortened(faults, str(file))
     return rows
 
 
@@ -246,12 +243,5 @@ def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:
             qrels.setdefault(query, {})[document] = relevance
     if not qrels and not faults:
         faults.append(Fault(str(file), "has no judgements"))
-    folder.faults += _shortened(faults, file)
+    folder.faults += shortened(faults, str(file))
     return qrels
-
-
-def _shortened(faults: list[Fault], file: Path) -> list[Fault]:
-    hidden = len(faults) - MOST_FAULTS_SHOWN
-    if hidden <= 0:
-        return faults
-    return [*faults[:MOST_FAULTS_SHOWN], Fault(str(file), f"and {hidden} more faults")]
