@@ -41,7 +41,10 @@ QUERY_SCHEMA = pa.schema(
         ("split", pa.string()),
         ("subset", pa.string()),
         ("query_id", pa.string()),
+        ("ndcg_at_1", pa.float64()),
         ("ndcg_at_10", pa.float64()),
+        ("recall_at_5", pa.float64()),
+        ("recall_at_10", pa.float64()),
         ("recall_at_100", pa.float64()),
         ("reciprocal_rank_at_10", pa.float64()),
         ("first_relevant_rank", pa.int32()),
@@ -50,7 +53,8 @@ QUERY_SCHEMA = pa.schema(
     ]
 )
 """One row per query: its scores, the rank of its first relevant document in the run (from 1,
-null when none is in it), and its ten best documents in trec_eval's order."""
+null when none is in it), and its ten best documents in trec_eval's order. The measures are those
+that suites score by: a comparison needs them query by query."""
 
 RERANKED_QUERY_SCHEMA = pa.schema(
     [

@@ -154,14 +154,17 @@ def test_means_of_the_rows_are_mtebs_scores() -> None:
         return float(np.mean([row[column] for row in rows]))
 
     assert len(rows) == 50
-    assert mean("ndcg_at_10") == pytest.approx(theirs.ndcg["NDCG@10"], abs=1e-5)
-    assert mean("recall_at_100") == pytest.approx(theirs.recall["Recall@100"], abs=1e-5)
+    for k in (1, 10):
+        assert mean(f"ndcg_at_{k}") == pytest.approx(theirs.ndcg[f"NDCG@{k}"], abs=1e-5)
+    for k in (5, 10, 100):
+        assert mean(f"recall_at_{k}") == pytest.approx(theirs.recall[f"Recall@{k}"], abs=1e-5)
     assert mean("reciprocal_rank_at_10") == pytest.approx(theirs.mrr["MRR@10"], abs=1e-5)
 
 
 def by_pytrec_eval(qrels: Qrels, run: Run) -> pa.Table:
     """What query_rows gives, computed by pytrec_eval and by sorting dictionaries."""
-    measured = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.100"}).evaluate(run)
+    wanted = {"ndcg_cut.1,10", "recall.5,10,100"}
+    measured = pytrec_eval.RelevanceEvaluator(qrels, wanted).evaluate(run)
     rows = []
     for query, measures in measured.items():
         ranked = sorted(run[query].items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
@@ -172,8 +175,8 @@ def by_pytrec_eval(qrels: Qrels, run: Run) -> pa.Table:
                 "split": "test",
                 "subset": "en",
                 "query_id": query,
-                "ndcg_at_10": measures["ndcg_cut_10"],
-                "recall_at_100": measures["recall_100"],
+                **{f"ndcg_at_{k}": measures[f"ndcg_cut_{k}"] for k in (1, 10)},
+                **{f"recall_at_{k}": measures[f"recall_{k}"] for k in (5, 10, 100)},
                 "reciprocal_rank_at_10": 1 / rank if rank is not None and rank <= 10 else 0.0,
                 "first_relevant_rank": rank,
                 "top_docs": [doc for doc, _ in ranked[:10]],
