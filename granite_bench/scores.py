@@ -93,22 +93,37 @@ def evaluations_of(task: SuiteTask, name: str) -> list[Evaluation]:
     ]
 
 
+def score_of(evaluation: Evaluation, result: Result | None) -> tuple[float | None, str]:
+    """
+    The score of one evaluation in the result of its task.
+
+    Returns:
+        A fraction, or None where it is not there or cannot be right; and in the latter case what
+        was refused.
+    """
+    if result is None:
+        return None, ""
+    scores = result.scores.get(evaluation.split, {}).get(evaluation.subset, {})
+    name = next((name for name in _names_of(evaluation.metric) if name in scores), None)
+    if name is None:
+        return None, ""
+    value: float | None = scores[name]
+    lowest = -1.0 if name.endswith(_CORRELATIONS) else 0.0
+    if value is not None and lowest <= value <= 1:
+        return value, ""
+    shown = "NaN" if value is None else f"{value:g}"
+    return None, f"{evaluation.label}: {evaluation.metric} {shown}"
+
+
 def _mean_cell(evaluations: Sequence[Evaluation], results: Mapping[str, Result]) -> Cell:
     values: list[float] = []
     missing: list[str] = []
     refused: list[str] = []
     for wanted in evaluations:
-        result = results.get(wanted.task)
-        scores = result.scores.get(wanted.split, {}).get(wanted.subset, {}) if result else {}
-        name = next((name for name in _names_of(wanted.metric) if name in scores), None)
-        value = scores[name] if name else None
-        lowest = -1.0 if name and name.endswith(_CORRELATIONS) else 0.0
-        if name is None:
+        value, problem = score_of(wanted, results.get(wanted.task))
+        if value is None:
             missing.append(wanted.label)
-        elif value is None or not lowest <= value <= 1:
-            shown = "NaN" if value is None else f"{value:g}"
-            missing.append(wanted.label)
-            refused.append(f"{wanted.label}: {wanted.metric} {shown}")
+            refused += [problem] if problem else []
         else:
             values.append(value)
     used = {wanted.task for wanted in evaluations} & set(results)

@@ -37,25 +37,26 @@ def column_weights(suite: Suite, by: str) -> dict[str, Weights]:
             parts.setdefault(getattr(evaluation, source), []).append(evaluation)
         for label, part in parts.items():
             groups.setdefault(label, []).append(_equal(part))
-    return {group: _mean(of_tasks) for group, of_tasks in groups.items()}
+    return {group: mean_weights(of_tasks) for group, of_tasks in groups.items()}
 
 
 def average_weights(suite: Suite) -> Weights:
     """The weights of the suite's average, by its rule."""
     by = suite.groups[0].by if suite.average == "groups" else "task"
-    return _mean(list(column_weights(suite, by).values()))
+    return mean_weights(list(column_weights(suite, by).values()))
 
 
 def _of_task(task: SuiteTask) -> Weights:
     """An aggregate is the mean of its parts, which have the queries."""
-    return _mean([_equal(evaluations_of(task, name)) for name in task.parts or (task.name,)])
+    return mean_weights([_equal(evaluations_of(task, name)) for name in task.parts or (task.name,)])
 
 
 def _equal(evaluations: Sequence[Evaluation]) -> Weights:
     return {evaluation: 1 / len(evaluations) for evaluation in evaluations}
 
 
-def _mean(weights: Sequence[Weights]) -> Weights:
+def mean_weights(weights: Sequence[Weights]) -> Weights:
+    """The weights of a mean of means."""
     mean: dict[Evaluation, float] = {}
     for each in weights:
         for evaluation, weight in each.items():
