@@ -1,0 +1,288 @@
+"""
+Two models over one suite: differences of their scores, and whether they are beyond noise.
+
+Every figure is of the second less the first, query by query where results have rows per query.
+Nothing is averaged over holes: a column that one of the two lacks in part has no difference.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from granite_bench.likeness import Unlike, unlike
+from granite_bench.measured import Measured, QueryScores
+from granite_bench.scores import Evaluation, evaluations_of
+from granite_bench.significance import (
+    Tally,
+    detectable_difference,
+    effect_size,
+    holm,
+    randomisation_p,
+    tally,
+)
+from granite_bench.stats import (
+    BootstrapMean,
+    ConfidenceInterval,
+    Floats,
+    bootstrap_mean,
+    resampled_units,
+    weighted_mean,
+)
+from granite_bench.suite import Suite, SuiteTask
+from granite_bench.weights import Weights, average_weights, column_weights
+
+ALPHA = 0.05
+"""The level of tests, and one less the confidence of intervals."""
+
+N_RESAMPLES = 5_000
+"""Of the bootstrap and of the randomisation test: a p value of 0.05 is known to 0.003."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """
+    One column of two models: a task, a group of them, a part of a task, or the average.
+
+    Attributes:
+        column: its name.
+        metric: mteb's name of it; empty where several are averaged.
+        one, other: the scores of the two, fractions; over the queries that both have.
+        n_queries: that the figures below are over; 0 where an evaluation has no scores per query
+            on both sides, and then they are None.
+        interval: of the mean difference, resampling queries; None where an evaluation has a
+            single query, too, and so are effect_size and detectable.
+        p: of the two-sided paired randomisation test.
+        p_holm: the same, corrected for all columns that stand beside this one.
+        tally: queries on which the second is better, level and worse.
+        effect_size: Cohen's d of paired data.
+        detectable: the smallest true difference that these queries would show as significant
+            with a probability of 80 %.
+    """
+
+    column: str
+    metric: str
+    one: float
+    other: float
+    n_queries: int = 0
+    interval: ConfidenceInterval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    tally: Tally | None = None
+    effect_size: float | None = None
+    detectable: float | None = None
+
+    @property
+    def change(self) -> float:
+        """The second less the first."""
+        return self.other - self.one
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the test, corrected for the other columns, rejects that they are equal."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    The second model less the first.
+
+    Attributes:
+        one, other: what was compared.
+        average: over the suite by its rule; None unless every evaluation is there on both sides.
+        over_units: the interval of the average that resamples the tasks (or groups, where they
+            are averaged) and their queries: what to expect on tasks like these. None where there
+            are not two of them with scores per query.
+        tasks: a difference each, in the suite's order; those that both have completely.
+        groups: grouping -> the same by group.
+        parts: of tasks of several splits and subsets, the same by each.
+        unlike: what is not like for like.
+    """
+
+    one: Measured
+    other: Measured
+    average: Difference | None
+    over_units: ConfidenceInterval | None
+    tasks: Sequence[Difference]
+    groups: Mapping[str, Sequence[Difference]]
+    parts: Sequence[Difference]
+    unlike: Sequence[Unlike]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the suite is missing on either side."""
+        return not self.one.missing and not self.other.missing
+
+
+def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
+    """
+    The differences of *other* to *one*, by the suite's columns.
+
+    Queries that only one of the two has are left out (and named in *unlike*). The same results
+    give the same figures: what is drawn at random depends on the names of evaluations alone.
+    """
+    pairs = _Pairs(one, other, suite)
+    by_task = pairs.columns(column_weights(suite, "task"))
+    by_group = {
+        grouping.by: pairs.columns(column_weights(suite, grouping.by)) for grouping in suite.groups
+    }
+    metrics = {task.name: task.metric for task in suite.tasks}
+    tasks = [
+        pairs.difference(task, metrics[task], weights)
+        for task, weights in by_task.items()
+        if weights
+    ]
+    groups = {
+        by: _corrected(
+            pairs.difference(group, "", weights) for group, weights in columns.items() if weights
+        )
+        for by, columns in by_group.items()
+    }
+    parts = [
+        pairs.difference(evaluation.label, evaluation.metric, {evaluation: 1.0})
+        for weights in by_task.values()
+        if len(weights) > 1
+        for evaluation in weights
+    ]
+    whole = pairs.columns({"average": average_weights(suite)})["average"]
+    average = pairs.difference("average", "", whole) if whole else None
+    if average is not None:
+        average = replace(average, p_holm=average.p)
+    units = by_group[suite.groups[0].by] if suite.average == "groups" else by_task
+    every = [weights for columns in (by_task, *by_group.values()) for weights in columns.values()]
+    compared = dict.fromkeys(evaluation for weights in every for evaluation in weights)
+    return Comparison(
+        one,
+        other,
+        average,
+        pairs.over_units(list(units.values())),
+        _corrected(tasks),
+        groups,
+        _corrected(parts),
+        unlike(one, other, compared),
+    )
+
+
+class _Pairs:
+    """The evaluations that both models have, each resampled once."""
+
+    def __init__(self, one: Measured, other: Measured, suite: Suite) -> None:
+        self._one, self._other = one.evaluations, other.evaluations
+        self._instead = {
+            part: own for task in suite.tasks for part, own in self._whole_for_parts(task).items()
+        }
+        self._differences: dict[Evaluation, Floats | None] = {}
+        self._resampled: dict[Evaluation, BootstrapMean] = {}
+
+    def columns(self, weights: Mapping[str, Weights]) -> dict[str, Weights]:
+        """Column -> its weights, by what both models have; empty where that is not all of it."""
+        found: dict[str, Weights] = {}
+        for column, wanted in weights.items():
+            there: dict[Evaluation, float] = {}
+            for evaluation, weight in wanted.items():
+                evaluation = self._instead.get(evaluation, evaluation)
+                there[evaluation] = there.get(evaluation, 0.0) + weight
+            found[column] = there if self._have(there) else {}
+        return found
+
+    def difference(self, column: str, metric: str, weights: Weights) -> Difference:
+        """Over evaluations that both have."""
+        shares = list(weights.values())
+        scores = np.array([self._scores(evaluation) for evaluation in weights])
+        one, other = (float(each) for each in np.array(shares) @ scores)
+        found = Difference(column, metric, one, other)
+        strata = [self._of_queries(each) for each in weights]
+        known = [each for each in strata if each is not None]
+        if len(known) < len(strata):
+            return found
+        found = replace(
+            found,
+            n_queries=sum(map(len, known)),
+            p=randomisation_p(known, shares, n_permutations=N_RESAMPLES),
+            tally=tally(np.concatenate(known)),
+        )
+        if min(map(len, known)) < 2:
+            return found
+        return replace(
+            found,
+            interval=self._mean(weights).interval(1 - ALPHA),
+            effect_size=effect_size(known, shares),
+            detectable=detectable_difference(known, shares, alpha=ALPHA),
+        )
+
+    def over_units(self, units: Sequence[Weights]) -> ConfidenceInterval | None:
+        """The interval of the mean over units that are resampled themselves."""
+        if len(units) < 2 or not all(units):
+            return None
+        strata = [self._of_queries(each) for weights in units for each in weights]
+        if any(each is None or len(each) < 2 for each in strata):
+            return None
+        means = [self._mean(weights) for weights in units]
+        return resampled_units(means, seed=0).interval(1 - ALPHA)
+
+    def _have(self, evaluations: Iterable[Evaluation]) -> bool:
+        return all(each in self._one and each in self._other for each in evaluations)
+
+    def _whole_for_parts(self, task: SuiteTask) -> dict[Evaluation, Evaluation]:
+        """An aggregate's own scores in place of its parts', where one of the two lacks a part."""
+        own = evaluations_of(task, task.name)
+        parts = {part: evaluations_of(task, part) for part in task.parts}
+        if not self._have(own) or all(map(self._have, parts.values())):
+            return {}
+        return {part: whole for of in parts.values() for part, whole in zip(of, own, strict=True)}
+
+    def _scores(self, evaluation: Evaluation) -> tuple[float, float]:
+        """Of the two; over the queries that both have, where each has others too."""
+        one, other = self._one[evaluation], self._other[evaluation]
+        if one.queries is None or other.queries is None:
+            return one.value, other.value
+        first, second = _shared(one.queries, other.queries)
+        if not len(first) or len(first) == len(one.queries.ids) == len(other.queries.ids):
+            return one.value, other.value
+        return float(first.mean()), float(second.mean())
+
+    def _of_queries(self, evaluation: Evaluation) -> Floats | None:
+        if evaluation not in self._differences:
+            one, other = self._one[evaluation].queries, self._other[evaluation].queries
+            known = None
+            if one is not None and other is not None:
+                first, second = _shared(one, other)
+                known = second - first if len(first) else None
+            self._differences[evaluation] = known
+        return self._differences[evaluation]
+
+    def _mean(self, weights: Weights) -> BootstrapMean:
+        """Of evaluations that have scores per query, two each at least."""
+        for evaluation in weights:
+            values = self._of_queries(evaluation)
+            if values is not None and evaluation not in self._resampled:
+                # By its name: each evaluation draws other places, every pair of models the same.
+                seed = zlib.crc32(evaluation.label.encode())
+                self._resampled[evaluation] = bootstrap_mean(
+                    values, n_resamples=N_RESAMPLES, seed=seed
+                )
+        return weighted_mean([self._resampled[e] for e in weights], list(weights.values()))
+
+
+def _shared(one: QueryScores, other: QueryScores) -> tuple[Floats, Floats]:
+    """The scores of the queries that both have, in the same order."""
+    if list(one.ids) == list(other.ids):
+        return one.values, other.values
+    place = {query: number for number, query in enumerate(other.ids)}
+    places = [(number, place[query]) for number, query in enumerate(one.ids) if query in place]
+    first, second = np.array(places, dtype=np.intp).reshape(-1, 2).T
+    return one.values[first], other.values[second]
+
+
+def _corrected(differences: Iterable[Difference]) -> list[Difference]:
+    """With Holm's correction over those that were tested."""
+    found = list(differences)
+    tested = [each.p for each in found if each.p is not None]
+    corrected = iter(holm(tested) if tested else ())
+    return [
+        each if each.p is None else replace(each, p_holm=float(next(corrected))) for each in found
+    ]

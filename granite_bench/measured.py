@@ -1,0 +1,272 @@
+"""
+What one model's results say of a suite: every evaluation with its score, how it was made, and its
+score query by query.
+
+Two of these are what a comparison compares, and a gate: one may come from a results folder, the
+other from a baseline's file. Reads results alone: no mteb, no torch.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from granite_bench.errors import BadInput, Fault
+from granite_bench.results import Result
+from granite_bench.scores import Evaluation, evaluations_of, score_of, task_cell
+from granite_bench.stats import Floats
+from granite_bench.suite import Suite, SuiteTask
+from granite_bench.variant_settings import length_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROUNDING = 1e-5
+"""mteb rounds a score to five decimals, some versions of it the scores of each query before."""
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """
+    One metric of every query of an evaluation.
+
+    Attributes:
+        ids: of the queries, sorted.
+        values: float64 (n_queries,), fractions, in the same order.
+    """
+
+    ids: Sequence[str]
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Made:
+    """
+    How a score came about, as far as another one must agree; None where nothing says.
+
+    Attributes:
+        dataset_revision: of the data set, as mteb has it.
+        data_sha256: of the texts and judgements that were read.
+        mteb_version: that scored.
+        max_length: tokens that texts were cut to.
+        n_truncated: documents and queries that were cut.
+        prompts: role (*document*, *query*) -> what was put before the texts.
+        candidates_sha256: of what a reranker got.
+    """
+
+    dataset_revision: str = ""
+    data_sha256: str | None = None
+    mteb_version: str | None = None
+    max_length: int | None = None
+    n_truncated: int | None = None
+    prompts: Mapping[str, str | None] | None = None
+    candidates_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """
+    The score of one evaluation.
+
+    Attributes:
+        value: the metric as mteb stored it, a fraction.
+        made: how.
+        queries: the same metric of each query; None where a result has none, or not this metric.
+    """
+
+    value: float
+    made: Made
+    queries: QueryScores | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """
+    A model over a suite.
+
+    Attributes:
+        model: its name; a variant has its settings behind it in parentheses.
+        revision: the one that most of its results are of.
+        settings: what makes it a variant.
+        evaluations: what is there; of an aggregate (CQADupstack) its own score and its parts'.
+        missing: labels of the suite's evaluations that are not there.
+    """
+
+    model: str
+    revision: str
+    settings: Mapping[str, Any]
+    evaluations: Mapping[Evaluation, Measurement]
+    missing: Sequence[str]
+
+
+def measured_of(
+    model: str,
+    revision: str,
+    settings: Mapping[str, Any],
+    results: Mapping[str, Result],
+    suite: Suite,
+) -> Measured:
+    """
+    What results say.
+
+    Args:
+        model, revision, settings: of the row.
+        results: task, or part of one -> the result that counts (see table.Row).
+
+    Raises:
+        BadInput: rows per query that cannot be read, or are not those of their result; all named.
+    """
+    evaluations: dict[Evaluation, Measurement] = {}
+    missing: list[str] = []
+    faults: list[Fault] = []
+    for task in suite.tasks:
+        missing += task_cell(task, results).missing
+        for name in (task.name, *task.parts):
+            result = results.get(name)
+            if result is None:
+                continue
+            rows = _Rows(result)
+            for evaluation in evaluations_of(task, name):
+                score, _ = score_of(evaluation, result)
+                if score is None:
+                    continue
+                try:
+                    queries = rows.scores(evaluation, score)
+                except BadInput as error:
+                    faults += error.faults
+                    continue
+                evaluations[evaluation] = Measurement(score, _made(result, evaluation), queries)
+        evaluations = {**_means_of_parts(task, evaluations), **evaluations}
+    if faults:
+        raise BadInput(dict.fromkeys(faults))
+    return Measured(model, revision, settings, evaluations, missing)
+
+
+def _means_of_parts(
+    task: SuiteTask, evaluations: Mapping[Evaluation, Measurement]
+) -> dict[Evaluation, Measurement]:
+    """What an aggregate scores where all of its parts are there, as its own result would say."""
+    found = {}
+    for own in evaluations_of(task, task.name) if task.parts else ():
+        parts = [evaluations.get(replace(own, task=part)) for part in task.parts]
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts):
+            value = statistics.fmean(part.value for part in known)
+            found[own] = Measurement(value, known[0].made, None)
+    return found
+
+
+class _Rows:
+    """The rows per query of one result, read once, where they are wanted."""
+
+    def __init__(self, result: Result) -> None:
+        self._path = result.queries_path
+        self._table: pa.Table | None = None
+
+    def scores(self, evaluation: Evaluation, score: float) -> QueryScores | None:
+        """
+        The scores of an evaluation's queries; None where there are no rows of it.
+
+        Raises:
+            BadInput: the file is broken, or its rows are not those that have this mean.
+        """
+        import pyarrow.compute as pc
+
+        if not self._path.exists():
+            return None
+        table = self._table = _read(self._path) if self._table is None else self._table
+        here = table.filter(
+            pc.and_(
+                pc.equal(table["split"], evaluation.split),
+                pc.equal(table["subset"], evaluation.subset),
+            )
+        ).sort_by("query_id")
+        values = _metric(evaluation.metric, here)
+        if not here.num_rows or values is None:
+            return None
+        if not abs(float(values.mean()) - score) <= 2 * ROUNDING:
+            problem = (
+                f"the {here.num_rows:,} queries of {evaluation.label} have a mean "
+                f"{evaluation.metric} of {values.mean():.5f}, and the result says {score:.5f}"
+            )
+            raise BadInput(Fault(str(self._path), problem, _MEND))
+        ids = here["query_id"].to_pylist()
+        if len(set(ids)) < len(ids):
+            problem = f"has queries of {evaluation.label} twice"
+            raise BadInput(Fault(str(self._path), problem, _MEND))
+        return QueryScores(ids, values)
+
+
+_MEND = "move it and the task's result away and run the task again"
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+        columns = [name for name in names if name not in ("top_docs", "top_scores")]
+        lacking = {"split", "subset", "query_id"} - set(names)
+        if not lacking:
+            return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadInput(Fault(str(path), f"is no Parquet file: {error}", _MEND)) from None
+    problem = f"has no column {', '.join(sorted(lacking))}"
+    raise BadInput(Fault(str(path), problem, _MEND))
+
+
+def _ranks(rows: pa.Table) -> Floats:
+    """Of the first relevant document, from 1; infinite where none was found."""
+    ranks: Floats = rows["first_relevant_rank"].to_numpy().astype(np.float64)
+    return np.where(np.isnan(ranks), np.inf, ranks)
+
+
+_BY_RANK: Mapping[str, Callable[[Floats, int], Floats]] = {
+    "mrr": lambda ranks, k: np.where(ranks <= k, 1 / ranks, 0.0),
+    "hit_rate": lambda ranks, k: (ranks <= k).astype(np.float64),
+}
+"""Metrics that the rank of the first relevant document tells."""
+
+
+def _metric(name: str, rows: pa.Table) -> Floats | None:
+    """mteb's metric of this name, query by query; None where the rows do not tell it."""
+    if name in rows.column_names:
+        values: Floats = rows[name].to_numpy().astype(np.float64)
+        # Rows of an earlier release, in one file with later ones, lack what it did not store.
+        return values if np.isfinite(values).all() else None
+    by_rank = re.fullmatch(r"(mrr|hit_rate)_at_(\d+)", name)
+    if by_rank and "first_relevant_rank" in rows.column_names:
+        return _BY_RANK[by_rank[1]](_ranks(rows), int(by_rank[2]))
+    return None
+
+
+def _made(result: Result, evaluation: Evaluation) -> Made:
+    """What the result says of itself, and its record of this evaluation."""
+    of_result = Made(
+        dataset_revision=result.dataset_revision,
+        mteb_version=result.mteb_version,
+        max_length=length_of(result.settings, [result]),
+    )
+    place = evaluation.split, evaluation.subset
+    for run in result.record.get("runs", ()):
+        for entry in run["evaluations"]:
+            if (entry["split"], entry["subset"]) == place:
+                costs = [entry[role] for role in ("docs", "queries") if entry.get(role)]
+                return Made(
+                    of_result.dataset_revision,
+                    entry.get("content_sha256"),
+                    of_result.mteb_version,
+                    # A model that searches by itself has no maximum, whatever metadata say.
+                    run["settings"].get("max_length"),
+                    sum(cost["n_truncated"] for cost in costs) if costs else None,
+                    entry.get("prompts"),
+                    entry.get("candidates_sha256"),
+                )
+    return of_result
