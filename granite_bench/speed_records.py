@@ -120,7 +120,8 @@ class SpeedRecord:
         The dimension and precision that vectors are kept in change nothing of the time that a
         model takes, and a protocol that makes the texts itself says at which length. What does
         change it must agree: the dtype, where the row names one, and the maximum length where
-        the texts are the documents of a task.
+        the texts are the documents of a task. An exported file and a server have speeds of their
+        own, which *granite-bench speed* does not measure.
 
         Args:
             model: the row's name without its settings; a mark of the checkpoint may follow.
@@ -128,7 +129,9 @@ class SpeedRecord:
             settings: what makes the row a variant of the model.
             max_length: tokens that its texts are cut to; None where nobody knows.
         """
-        if self.untrained or settings.get("dtype", self.conditions.dtype) != self.conditions.dtype:
+        if self.untrained or settings.keys() & _COMPUTED_ELSEWHERE:
+            return False
+        if settings.get("dtype", self.conditions.dtype) != self.conditions.dtype:
             return False
         own = self.settings.get("max_length")
         if self.corpus == TASK and None not in (own, max_length) and own != max_length:
@@ -136,6 +139,10 @@ class SpeedRecord:
         if self.model.startswith("local/") and revision:  # folders of one name, but not one content
             return self.revision == revision and self.model == _without_mark(model, revision)
         return self.model == model
+
+
+_COMPUTED_ELSEWHERE = {"backend", "endpoint"}
+"""Settings of a variant that torch does not compute."""
 
 
 def _without_mark(model: str, revision: str) -> str:

@@ -328,9 +328,11 @@ def test_another_revision_of_a_published_model_has_its_speed(root: Path) -> None
         ({"max_length": 512}, True),
         ({"dtype": "float32"}, True),
         ({"dtype": "bfloat16"}, False),
+        ({"backend": "onnx"}, False),
+        ({"endpoint": "http://server"}, False),
     ],
 )
-def test_a_variant_has_the_speed_unless_its_dtype_differs(
+def test_a_variant_has_the_speed_unless_it_is_computed_otherwise(
     settings: dict[str, Any], fits: bool, root: Path
 ) -> None:
     """Fewer dimensions take as long; the protocol says the length of its own texts."""
