@@ -7,6 +7,8 @@ import click
 from granite_bench import __version__
 from granite_bench.commands.audit import audit
 from granite_bench.commands.cache import cache
+from granite_bench.commands.check import check
+from granite_bench.commands.compare import compare
 from granite_bench.commands.export import export
 from granite_bench.commands.export_run import export_run
 from granite_bench.commands.fetch import fetch
@@ -18,8 +20,8 @@ from granite_bench.commands.speed import speed
 from granite_bench.commands.table import report, table
 
 _EXIT_CODES = (
-    "Exit codes: 0 fine, 2 bad input, 3 some task failed or is incomplete, 4 a bug of ours, "
-    "130 interrupted."
+    "Exit codes: 0 fine, 1 the gate failed, 2 bad input, 3 some task failed or is incomplete, "
+    "4 a bug of ours, 130 interrupted."
 )
 
 
@@ -32,6 +34,8 @@ def cli() -> None:
 for command in (
     audit,
     cache,
+    check,
+    compare,
     export,
     export_run,
     fetch,

@@ -80,6 +80,8 @@ class Options:
         common: only the tasks that every shown model with results has completely.
         own_first: results of the first folder win even when they are less complete.
         facts: show parameters, dimension, maximum length and zero-shot share.
+        revision: only results of the revision of a model that begins so; empty takes all. Of
+            a suite's table alone.
     """
 
     models: Sequence[str] | None = None
@@ -88,6 +90,7 @@ class Options:
     common: bool = False
     own_first: bool = False
     facts: bool = False
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,10 @@ def make_table(
     if options.by not in known:
         hint = did_you_mean(options.by, known) or f"{suite.name} has: {', '.join(known)}"
         raise BadInput(Fault("--by", f"suite {suite.name} has no '{options.by}'", hint))
-    by_folder = [read_results(folder, _task_names(suite)) for folder in folders]
+    by_folder = [
+        [each for each in results if each.revision.startswith(options.revision)]
+        for results in (read_results(folder, _task_names(suite)) for folder in folders)
+    ]
     n_tasks = len(suite.tasks)
     selections = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
     _check_records(r for each in selections.values() for r in each.results.values())

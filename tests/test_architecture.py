@@ -19,9 +19,10 @@ FLOORS = [
     {"cli"},
     {"commands"},
     {"api", "console"},
-    {"preparation"},
     {"report"},
-    {"curves", "reranking"},
+    {"gate"},
+    {"preparation", "comparison"},
+    {"curves", "reranking", "run_command"},
     {"table", "audit"},
     {"selection", "weights"},
     {"scores", "model_facts", "variant_settings", "parity"},
@@ -41,9 +42,9 @@ FLOORS = [
     {"speed_columns", "speed_comparison"},
     {"results"},
     {"suite", "mirror", "provenance", "results_index"},
-    {"yaml_file", "devices"},
+    {"yaml_file", "devices", "printed"},
     {"files"},
-    {"errors", "stats"},
+    {"errors", "stats", "significance", "pareto"},
 ]
 
 
@@ -104,6 +105,8 @@ def test_imports_point_down(room: str, path: Path) -> None:
         "table",
         "curves",
         "reranking",
+        "comparison.side_by_side",
+        "gate.checking",
         "report",
     ],
 )

@@ -380,9 +380,9 @@ def test_the_page_loads_nothing_and_escapes_what_it_prints(desk: Desk) -> None:
     desk.prints("One", "40.0", table=evil)
     page = audit_page(summarize(desk.cells()))
     assert "default-src 'none'" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own
     assert "&lt;script&gt;" in page
-    assert not re.search(r"(src|href)=", page)
+    assert not re.search(r"(src|href)=\"[^#]", page)
 
 
 def test_the_same_audit_makes_the_same_page(small: Desk) -> None:

@@ -181,8 +181,8 @@ def prepare(document: str, work: Path, reranker: Path) -> None:
     text = read(document)
     if "my-reranker" in text:
         shutil.copytree(reranker, work / "my-reranker")
-    for block in re.findall(r"The file `printed\.csv`:\n\n```csv\n(.*?)```", text, flags=re.S):
-        (work / "printed.csv").write_text(block, encoding="utf-8")
+    for name, block in re.findall(r"[Tt]he file `([\w.]+)`:\n\n```\w+\n(.*?)```", text, flags=re.S):
+        (work / name).write_text(block, encoding="utf-8")
     if "my-corpus" not in text:
         return
     lines = [json.loads(line) for line in re.findall(r"`(\{\"_id\".*?\})`", text)]

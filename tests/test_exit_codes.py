@@ -207,7 +207,7 @@ def test_broken_result_exits_with_2(folder: Path, capsys: pytest.CaptureFixture[
     [
         pytest.param(["tabel", "quickstart"], "did you mean 'table'?", id="command"),
         pytest.param(["suites", "shwo"], "did you mean 'show'?", id="command of a group"),
-        pytest.param(["xyzzy"], "there are: audit, cache, export", id="nothing like a command"),
+        pytest.param(["xyzzy"], "there are: audit, cache, check", id="nothing like a command"),
         pytest.param(["run", "--modle", "x"], "--model", id="option"),
         pytest.param(["table", "nano", "--format", "pdf"], "'md'", id="choice"),
         pytest.param(

@@ -22,8 +22,10 @@ from test_report import sha256_of
 from granite_bench.cli import cli
 from granite_bench.commands.table import FORMATS
 from granite_bench.errors import BadInput
-from granite_bench.report.html import SORT_SCRIPT, suite_page
-from granite_bench.report.layout import HOLE, Page, lay_out
+from granite_bench.report.columns import HOLE
+from granite_bench.report.html import suite_page
+from granite_bench.report.layout import Page, lay_out
+from granite_bench.report.pages import SCRIPT
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown, print_page
 from granite_bench.table import Options, Table, make_table
 
@@ -148,7 +150,7 @@ def test_partial_values_are_marked_in_html(partial: Table) -> None:
     (hole,) = [row for row in page.scores if row[1]["text"] == "org/hole"]
     average = hole[[head["text"] for head in page.tables[0][0]].index("Averagemean")]
     assert average["text"] == "82.50*"
-    assert average["class"].split() == ["number", "partial"]
+    assert average["class"].split() == ["partial"]
 
 
 def test_without_partial_nothing_is_starred(root: Path, partial: Table) -> None:
@@ -528,7 +530,7 @@ def test_a_browser_runs_the_one_script_that_the_policy_allows(
 @needs_browser
 def test_a_browser_runs_no_other_script(sortable: str, tmp_path: Path) -> None:
     """The same script with one more space is refused by the policy."""
-    page = browse(sortable.replace(SORT_SCRIPT, SORT_SCRIPT + " "), tmp_path)
+    page = browse(sortable.replace(SCRIPT, SCRIPT + " "), tmp_path)
     assert not [tag for tag, _ in page.elements if tag == "button"]
 
 
@@ -538,8 +540,8 @@ def test_a_browser_runs_no_other_script(sortable: str, tmp_path: Path) -> None:
     [
         ("TaskB", 1, ["org/b", "org/c", "org/a", "org/hole"], "descending"),
         ("TaskB", 2, ["org/a", "org/c", "org/b", "org/hole"], "ascending"),
-        ("Model", 1, ["org/hole", "org/c", "org/b", "org/a"], "descending"),
-        ("Model", 2, ["org/a", "org/b", "org/c", "org/hole"], "ascending"),
+        ("Model", 1, ["org/a", "org/b", "org/c", "org/hole"], "ascending"),
+        ("Model", 2, ["org/hole", "org/c", "org/b", "org/a"], "descending"),
         ("Rank", 2, ["org/a", "org/b", "org/c", "org/hole"], "ascending"),
     ],
 )

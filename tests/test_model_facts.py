@@ -11,7 +11,8 @@ from results_tree import suite_of, table_of, write_result
 
 from granite_bench import model_facts
 from granite_bench.model_facts import ModelFacts, facts_of
-from granite_bench.report.layout import HOLE, Page, lay_out
+from granite_bench.report.columns import HOLE
+from granite_bench.report.layout import Page, lay_out
 from granite_bench.suite import load_suite
 from granite_bench.table import Options, make_table
 

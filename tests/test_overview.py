@@ -12,8 +12,9 @@ from results_tree import write_record, write_result
 
 from granite_bench.cli import cli
 from granite_bench.errors import BadInput
+from granite_bench.report.columns import HOLE
 from granite_bench.report.html import suite_page
-from granite_bench.report.layout import HOLE, headline, lay_out
+from granite_bench.report.layout import headline, lay_out
 from granite_bench.suite import (
     Overview,
     Suite,

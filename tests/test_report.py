@@ -19,9 +19,14 @@ import pytest
 from results_tree import CPU, GPU, evaluation, suite_of, table_of, write_record, write_result
 from rich.console import Console
 
-from granite_bench.report.html import SORT_SCRIPT, suite_page
-from granite_bench.report.layout import HOLE, headline, lay_out, reproduce
+from granite_bench.report import sources
+from granite_bench.report.columns import HOLE
+from granite_bench.report.html import suite_page
+from granite_bench.report.layout import headline, lay_out
+from granite_bench.report.pages import SCRIPT
+from granite_bench.report.sources import sources_of
 from granite_bench.report.text import as_csv, as_markdown, print_page
+from granite_bench.run_command import reproduce
 from granite_bench.table import Options, Table, make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -362,14 +367,61 @@ def test_html_heads_have_a_scope(table: Table) -> None:
         )
 
 
-def test_html_scores_carry_their_provenance(table: Table) -> None:
-    """Task, data revision, mteb's version and, from the record, how it was run."""
-    good = page_of(table).scores[0]
-    assert good[4]["title"] == (
-        "TaskA, revision abc, data data-1, mteb 2.26.24, max length 512, float32, "
-        "sentence-transformers 5.2.0, 2026-11-21"
-    )
-    assert good[1]["title"] == "revision abc"
+def test_html_scores_lead_to_where_they_come_from(table: Table) -> None:
+    """Every score of org/good links to the row of its result, its average to all of them."""
+    text = suite_page(table)
+    row = text[text.index("<tbody>") : text.index("</tr>", text.index("<tbody>"))]
+    of_model, average, *scores = re.findall(r'href="#([^"]+)"', row)
+    assert of_model == average
+    for anchor, task in zip(scores, TASKS, strict=True):
+        found = text[text.index(f'<tbody id="{anchor}">') :]
+        assert f'<th scope="row">{task}</th><td>data-1</td>' in found[: found.index("</tbody>")]
+    section = text[text.index(f'id="{of_model}"') : text.index("</dl>")]
+    for said in ("abc", "2.26.24", "max length 512", "sentence-transformers 5.2.0", "Test CPU"):
+        assert f"{said}" in section
+
+
+def test_what_results_differ_in_is_said_of_each(root: Path) -> None:
+    """Two versions of mteb: a column; one revision of the model: said once."""
+    old, _ = write_scores(root, "org/a", 0.5, 0.6)
+    old.write_text(old.read_text().replace("2.26.24", "1.2.0"))
+    (of_model,) = sources_of(table_of(root, *TASKS))
+    assert of_model.facts["Revision"] == "rev-1"
+    assert "mteb" not in of_model.facts
+    said = [
+        dict(zip(of_model.heads, texts, strict=True))["mteb"]
+        for column in of_model.columns
+        for _, texts in column.rows
+    ]
+    assert said == ["1.2.0", "2.26.24"]
+
+
+def test_what_is_missing_stands_where_scores_come_from(table: Table) -> None:
+    """With the command that computes it; complete rows have neither."""
+    good, _, hole = sources_of(table)
+    assert (good.missing, good.finish) == ("", "")
+    assert hole.missing == "TaskB test"
+    assert hole.finish == "granite-bench run small --model org/hole"
+
+
+def test_anchors_stay_when_models_and_tasks_are_added(root: Path, table: Table) -> None:
+    """A link into a report that was committed leads to the same score in the next one."""
+    before = {each.model: (each.anchor, each.links["TaskA"]) for each in sources_of(table)}
+    write_scores(root, "org/another", 0.1, 0.1)
+    after = {
+        each.model: (each.anchor, each.links["TaskA"])
+        for each in sources_of(table_of(root, "TaskZ", *TASKS))
+    }
+    assert {model: after[model] for model in before} == before
+
+
+def test_names_whose_digests_begin_alike_have_anchors_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With one digit, seventeen names must share one; more digits are taken until none do."""
+    monkeypatch.setattr(sources, "_SHORTEST_DIGEST", 1)
+    names = [f"org/{n}" for n in range(17)]
+    assert len(set(sources.short_digests(names).values())) == 17
 
 
 def test_html_of_an_incomplete_row_has_no_average_and_no_rank(table: Table) -> None:
@@ -405,14 +457,17 @@ def test_html_marks_the_best_not_by_colour_alone(table: Table) -> None:
     assert "▲ marks the highest score of a column, △ the second" in page.text
 
 
-def test_html_details_name_every_result_and_its_command(table: Table) -> None:
-    """Two of org/good, two of org/bad, one of org/hole."""
-    rows = [[cell["text"] for cell in row] for row in page_of(table).tables[1][1:]]
-    assert sorted(row[0] for row in rows) == ["org/bad"] * 2 + ["org/good"] * 2 + ["org/hole"]
-    good = next(row for row in rows if row[0] == "org/good")
-    assert good[1:5] == ["TaskA", "abc", "data-1", "2.26.24"]
-    assert "25.0% of documents" in good
-    assert good[-1] == "granite-bench run small --task TaskA --model org/good"
+def test_html_names_every_result_and_its_command(table: Table) -> None:
+    """A table for each model: two results of org/good, two of org/bad, one of org/hole."""
+    text = suite_page(table)
+    models = re.findall(r"<summary>(.*?) <small>(\d) result", text)
+    assert models == [("org/<wbr>good", "2"), ("org/<wbr>bad", "2"), ("org/<wbr>hole", "1")]
+    good, bad, hole = (
+        [[cell["text"] for cell in row] for row in rows[1:]] for rows in Page(text).tables[1:]
+    )
+    assert [len(rows) for rows in (good, bad, hole)] == [2, 2, 1]
+    assert good[0][:3] == ["TaskA", "data-1", "25.0% of documents"]
+    assert good[0][-1] == "granite-bench run small --task TaskA --model org/good"
 
 
 @pytest.mark.parametrize("place", ["model", "task", "title", "description", "subset", "record"])
@@ -447,7 +502,7 @@ def test_html_forbids_everything_but_its_own_style_and_script(table: Table) -> N
     assert rules == {
         "default-src": "'none'",
         "style-src": "'unsafe-inline'",
-        "script-src": f"'sha256-{sha256_of(SORT_SCRIPT)}'",
+        "script-src": f"'sha256-{sha256_of(SCRIPT)}'",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
@@ -474,7 +529,9 @@ def test_html_loads_nothing(table: Table) -> None:
     elements = Page(text).elements
     assert not {tag for tag, _ in elements} & {"link", "img", "iframe", "object", "base"}
     loading = {"src", "srcset", "href", "data", "action", "poster", "background"}
-    assert not [a for _, a in elements if loading & set(a)]
+    loaded = [a[name] for _, a in elements for name in loading & set(a)]
+    assert loaded
+    assert [each for each in loaded if not (each or "").startswith("#")] == []
     assert not re.search(r"https?://|url\(|@import", text)
 
 

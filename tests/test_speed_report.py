@@ -33,7 +33,7 @@ from granite_bench.report.scatter import (
     place_labels,
     x_limits,
 )
-from granite_bench.report.speed import lay_out_speed, pareto_front, pictures_of
+from granite_bench.report.speed import lay_out_speed, pictures_of
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 from granite_bench.suite import Overview, load_suite
 from granite_bench.table import Options, Table, make_overview, make_table
@@ -321,33 +321,6 @@ def test_every_format_has_the_speed_columns(write_page: Any, measured: Table) ->
 
 
 # --- the front --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ([], []),
-        ([(1, 1)], [0]),
-        # Each is better at one of the two.
-        ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]),
-        # The last is beaten by the second on both.
-        ([(1, 3), (3, 2), (2, 1)], [0, 1]),
-        # As fast, and worse: beaten. As good, and slower: beaten.
-        ([(2, 3), (2, 2)], [0]),
-        ([(3, 2), (2, 2)], [0]),
-        # Equal on both: neither beats the other; the third is beaten by both.
-        ([(2, 2), (2, 2), (1, 2)], [0, 1]),
-        # One beats all.
-        ([(1, 1), (5, 5), (4, 5), (5, 4)], [1]),
-        # By hand: 10/1 < 20/3 < 30/2; (20,3), (30,2) and (40,1) remain; (40,1) is not beaten.
-        ([(10, 1), (20, 3), (30, 2), (40, 1), (39, 1)], [1, 2, 3]),
-    ],
-)
-def test_the_front_is_what_no_other_point_beats(
-    points: Sequence[tuple[float, float]], front: list[int]
-) -> None:
-    """As much of both and more of one beats a point."""
-    assert pareto_front(points) == front
 
 
 def test_a_picture_has_the_complete_models_of_one_conditions(measured: Table) -> None:

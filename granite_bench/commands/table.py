@@ -38,6 +38,11 @@ _table_options = [
     click.option(
         "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
     ),
+    click.option(
+        "--inseparable",
+        is_flag=True,
+        help="Mark the ranks that cannot be told from the one above, by a test over queries.",
+    ),
 ]
 
 
@@ -71,7 +76,15 @@ def _for_tables(command: Any) -> Any:
     help="Instead: what each reranker gains over its first stage, and how much it could.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(suite: str, form: str, curves: Any, speed: bool, gains: bool, **options: Any) -> None:
+def table(
+    suite: str,
+    form: str,
+    curves: Any,
+    speed: bool,
+    gains: bool,
+    inseparable: bool,
+    **options: Any,
+) -> None:
     """
     Print the table of SUITE, or of an overview: models by tasks, averages, speed.
 
@@ -84,13 +97,16 @@ def table(suite: str, form: str, curves: Any, speed: bool, gains: bool, **option
         raise click.UsageError(f"{' and '.join(instead)} are {number} tables; leave one of them")
     if instead and form == "html":
         raise click.UsageError(f"the page has it already; leave {instead[0]} or --format html")
+    if instead and inseparable:
+        raise click.UsageError(f"{instead[0]} has no ranks; leave it or --inseparable")
     made = _make_table(suite, **options)
+    separations = _separations(made) if inseparable else []
     if form == "html":
         from granite_bench.report.html import suite_page
 
-        click.echo(suite_page(made), nl=False)
+        click.echo(suite_page(made, separations), nl=False)
         return
-    page = _lay_out(made, curves=curves, speed=speed, gains=gains)
+    page = _lay_out(made, separations, curves=curves, speed=speed, gains=gains)
     if form == "terminal":
         from rich.console import Console
 
@@ -111,18 +127,30 @@ def table(suite: str, form: str, curves: Any, speed: bool, gains: bool, **option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file.  [default: reports/SUITE.html]"
 )
-def report(suite: str, out: Path | None, **options: Any) -> None:
+def report(suite: str, out: Path | None, inseparable: bool, **options: Any) -> None:
     """Write the report of SUITE as one HTML file."""
     from granite_bench.files import write_atomically
     from granite_bench.report.html import suite_page
 
     made = _make_table(suite, **options)
+    separations = _separations(made) if inseparable else []
     path = out or Path("reports") / f"{made.suite.name}.html"
-    write_atomically(path, suite_page(made).encode())
+    write_atomically(path, suite_page(made, separations).encode())
     click.echo(f"report: {path}")
 
 
-def _lay_out(made: Any, *, curves: Any, speed: bool, gains: bool) -> Any:
+def _separations(made: Any) -> Any:
+    """Which ranks cannot be told from the one above."""
+    if made.overview is not None:
+        raise click.UsageError("--inseparable is for one suite; an overview has no queries")
+    if made.suite.rerankers:
+        raise click.UsageError("a suite of rerankers has no ranks; leave --inseparable")
+    from granite_bench.comparison.separation import separations_of
+
+    return separations_of(made)
+
+
+def _lay_out(made: Any, separations: Any, *, curves: Any, speed: bool, gains: bool) -> Any:
     """The page of a table, or what is asked for instead."""
     if curves:
         from granite_bench.report.curves import lay_out_curves
@@ -138,7 +166,7 @@ def _lay_out(made: Any, *, curves: Any, speed: bool, gains: bool) -> Any:
         return lay_out_gains(made) if gains else lay_out_blocks(made)
     from granite_bench.report.layout import lay_out
 
-    return lay_out(made)
+    return lay_out(made, separations)
 
 
 def _make_table(

@@ -27,7 +27,7 @@ from granite_bench.audit import (
     summarize,
 )
 from granite_bench.files import write_atomically
-from granite_bench.report.pages import page_template
+from granite_bench.report.pages import render
 
 AuditForm: TypeAlias = Literal["terminal", "html", "csv"]
 FORMS: tuple[AuditForm, ...] = ("terminal", "html", "csv")
@@ -208,7 +208,8 @@ class _Line:
 
 def audit_page(summary: Summary) -> str:
     """The audit as one HTML file; the same audit makes the same bytes."""
-    return page_template("audit.html.j2").render(
+    return render(
+        "audit.html.j2",
         summary=summary,
         finding=finding(summary),
         meanings=MEANINGS,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from granite_bench.printed import metric_name, p_text, score_text, speed_text
 from granite_bench.results import Result
 from granite_bench.speed_columns import Conditions, protocol_labels, short_device
 from granite_bench.speed_records import SpeedRecord
 from granite_bench.table import Row, Table
+
+if TYPE_CHECKING:
+    from granite_bench.comparison.separation import Separation
 
 HOLE = "–"
 PARTIAL = "*"
@@ -17,16 +22,10 @@ PARTIAL = "*"
 WARNED = "†"
 """Behind a speed that has a note of its own: it was throttled, shared or noisy, or such things."""
 
-MOST_SOURCES_IN_A_NOTE = 3
+INSEPARABLE = "≈"
+"""Behind a rank that cannot be told from the one above it."""
 
-METRIC_NAMES = {
-    "ndcg_at_10": "nDCG@10",
-    "ndcg_at_1": "nDCG@1",
-    "recall_at_10": "Recall@10",
-    "accuracy": "accuracy",
-    "v_measure": "V-measure",
-    "cosine_spearman": "Spearman",
-}
+MOST_SOURCES_IN_A_NOTE = 3
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,35 @@ def is_overview(table: Table) -> bool:
     return table.overview is not None
 
 
-def metric_name(metric: str) -> str:
-    """A metric as papers print it; mteb's own name where we know no other."""
-    return METRIC_NAMES.get(metric, metric.replace("_at_", "@").replace("_", " "))
+def rank_column(separations: Sequence[Separation]) -> Column:
+    """The rank, marked where a test does not tell it from the one above."""
+    by_model = {each.model: each for each in separations}
+
+    def cell(row: Row) -> PageCell:
+        if row.rank is None:
+            return PageCell(HOLE)
+        found = by_model.get(row.model)
+        if found is None or not found.inseparable:
+            return PageCell(str(row.rank), value=row.rank)
+        note = f"cannot be told from {found.above}"
+        return PageCell(f"{row.rank} {INSEPARABLE}", note, value=row.rank)
+
+    return Column("Rank", "", cell)
 
 
-def score_text(value: float) -> str:
-    """A score as it is printed: times 100, two decimals."""
-    return f"{value * 100:.2f}"
+def separation_column(separations: Sequence[Separation]) -> Column:
+    """The p value of each ranked row against the one above."""
+    by_model = {each.model: each for each in separations}
+
+    def cell(row: Row) -> PageCell:
+        found = by_model.get(row.model)
+        if found is None:
+            return PageCell(HOLE)
+        if found.p is None:
+            return PageCell(HOLE, f"not tested: {found.why_not}")
+        return PageCell(p_text(found.p), f"against {found.above}", value=found.p)
+
+    return Column("p", "to the row above", cell)
 
 
 def fact_columns(table: Table) -> list[Column]:
@@ -173,13 +193,6 @@ def record_columns(table: Table) -> list[Column]:
 def speed_mark(table: Table, number: int) -> str:
     """The number of a group of speed columns, where there are several groups."""
     return f"[{number}]" if len(table.devices) + len(table.speed_conditions) > 1 else ""
-
-
-def speed_text(value: float) -> str:
-    """A speed or a time as it is printed: three digits at least that count."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def measurement(record: SpeedRecord) -> str:

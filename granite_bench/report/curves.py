@@ -16,7 +16,8 @@ from granite_bench.curves import (
     SuiteCurves,
     curves_of,
 )
-from granite_bench.report.columns import HOLE, PageCell, metric_name, score_text
+from granite_bench.printed import metric_name, score_text
+from granite_bench.report.columns import HOLE, PageCell
 from granite_bench.report.figures import Line, draw, swatch
 from granite_bench.report.layout import Page
 from granite_bench.table import Table

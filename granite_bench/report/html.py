@@ -1,152 +1,133 @@
-"""
-A page as one HTML file: no network, no script from elsewhere, opens from disk.
-
-Everything from outside (names of models and tasks, settings) is escaped by jinja2, and the
-page's own content-security policy forbids anything but its own style and its one script.
-"""
+"""The page of a suite, or of an overview: the finding, the table, pictures, and every source."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from markupsafe import Markup
-
+from granite_bench.comparison.separation import Separation
 from granite_bench.curves import curves_of
-from granite_bench.report.columns import is_overview
+from granite_bench.report.columns import PageCell, is_overview
+from granite_bench.report.context_lengths import context_figures
 from granite_bench.report.curves import figures, looks_of
-from granite_bench.report.layout import headline, lay_out, reproduce
-from granite_bench.report.pages import page_template
+from granite_bench.report.heat_map import heat_maps
+from granite_bench.report.layout import Page, headline, lay_out
+from granite_bench.report.pages import render
 from granite_bench.report.reranking_figures import reranking_figures
+from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.report.speed import speed_figures
-from granite_bench.results import Result
-from granite_bench.speed_columns import device_label
 from granite_bench.table import Table
+
+_MARKS = (
+    "▲ marks the highest score of a column, △ the second. n/N counts what is complete. A score "
+    "links to where it comes from."
+)
 
 
 @dataclass(frozen=True)
-class Detail:
-    """Where one score comes from: a row of the details table."""
+class ShownCell:
+    """
+    A cell as the template writes it.
 
-    model: str
-    task: str
-    model_revision: str
-    data_revision: str
-    mteb_version: str
-    settings: str
-    prompts: str
-    truncated: str
-    hardware: str
-    date: str
-    command: str
+    Attributes:
+        kind: the names of its classes.
+        key: what it is sorted by; None where that is its text.
+        link: the id of where its value comes from; empty where there is none.
+        note: what a link does not lead to.
+    """
 
-
-_SETTINGS = {
-    "engine": "",
-    "dtype": "dtype",
-    "max_length": "max length",
-    "attention": "attention",
-    "batches": "batches of",
-}
+    text: str
+    kind: str
+    key: str | None
+    link: str
+    note: str
 
 
-def suite_page(table: Table) -> str:
+def suite_page(table: Table, separations: Sequence[Separation] = ()) -> str:
     """
     The report of one suite; the same results make the same bytes.
 
     Args:
         table: by task, or by one of the suite's groupings.
+        separations: as of lay_out.
     """
-    template = page_template("suite.html.j2")
-    return template.render(
+    page, sources = lay_out(table, separations), sources_of(table)
+    looks = looks_of(curves_of(table))  # a model looks the same in every picture
+    return render(
+        "suite.html.j2",
         table=table,
-        page=lay_out(table),
-        headline=headline(table),
-        details=_details(table),
+        page=page,
+        columns=_columns(table, page),
+        rows=[
+            _row(table, page, cells, of_model)
+            for cells, of_model in zip(page.rows, sources, strict=True)
+        ],
+        notes=[_MARKS, *page.notes],
+        headline=headline(table, separations),
+        basis=basis(table),
+        sources=sources,
         overview=is_overview(table),
         figures=figures(table),
-        speed_figures=speed_figures(table),
-        reranking_figures=reranking_figures(table, looks_of(curves_of(table))),
-        script=Markup(SORT_SCRIPT),
-        script_hash=script_hash(SORT_SCRIPT),
+        speed_figures=speed_figures(table, looks),
+        context_figures=context_figures(table, looks),
+        reranking_figures=reranking_figures(table, looks),
+        heat_maps=heat_maps(table),
     )
 
 
-def script_hash(script: str) -> str:
-    """The hash by which a content-security policy allows one inline script and no other."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def basis(table: Table) -> str:
+    """What the scores of every picture are of: the data, who computed them, on which device."""
+    n_tasks, what = len(table.suite.tasks), "suites" if is_overview(table) else "tasks"
+    data = f"{n_tasks} {what}" if n_tasks > 1 else table.suite.tasks[0].name
+    devices = list(dict.fromkeys(device for device, _ in table.devices))
+    where = f" on {' and '.join(devices)}" if devices else ""
+    return f"Data: {table.suite.title}, {data}. Scores by mteb{where}."
 
 
-SORT_SCRIPT = """
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") !== "descending";
-      heads.forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-      const order = (a, b) => {
-        const [x, y] = [key(a), key(b)];
-        if (x === "" || y === "") return (x === "") - (y === "");
-        const [m, n] = [Number(x), Number(y)];
-        const sign = Number.isNaN(m) || Number.isNaN(n) ? x.localeCompare(y) : m - n;
-        return down ? -sign : sign;
-      };
-      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
-    });
-  });
-}
-"""
-"""Sorts a table by a column's values, holes last; without it the page is whole, and unsorted."""
+def _columns(table: Table, page: Page) -> list[str]:
+    """Per column of the page the table's own name of it; empty for those that are no scores."""
+    of_scores = iter(["", *table.columns])  # the average comes first
+    return [next(of_scores) if is_score else "" for is_score in page.scores]
 
 
-def _details(table: Table) -> list[Detail]:
-    details = []
-    for row in table.rows:
-        sources = {source.path: source for cell in row.cells.values() for source in cell.sources}
-        for source in sources.values():
-            details.append(_detail(source, reproduce(table, row, source)))
-    return details
+def _row(
+    table: Table, page: Page, cells: Sequence[PageCell], sources: ModelSources
+) -> list[ShownCell]:
+    shown = []
+    for cell, column, is_score in zip(cells, _columns(table, page), page.scores, strict=True):
+        link = ""
+        if is_score and cell.value is not None:
+            link = sources.links[column] if column else sources.anchor
+        elif cell.text == sources.model and sources.n_results:
+            link = sources.anchor
+        # Where a link leads is said what a score is of; what is missing of it stands at the score.
+        is_said = link and not cell.partial and not is_overview(table)
+        shown.append(
+            ShownCell(
+                text=cell.text,
+                kind=" ".join(
+                    name
+                    for name, is_so in (
+                        ("best", cell.place == 1),
+                        ("second", cell.place == 2),
+                        ("partial", cell.partial),
+                    )
+                    if is_so
+                ),
+                key=_key(cell),
+                link=link,
+                note="" if is_said else cell.note,
+            )
+        )
+    return shown
 
 
-def _detail(result: Result, command: str) -> Detail:
-    runs = result.record.get("runs", ())
-    run = runs[-1] if runs else {}
-    settings, machine = run.get("settings", {}), run.get("hardware", {})
-    evaluations = [entry for each in runs for entry in each["evaluations"]]
-    return Detail(
-        model=result.model,
-        task=result.task,
-        model_revision=result.revision,
-        data_revision=result.dataset_revision,
-        mteb_version=result.mteb_version or "?",
-        settings=", ".join(
-            f"{name} {settings[key]}" for key, name in _SETTINGS.items() if settings.get(key)
-        ),
-        prompts=_prompts(evaluations),
-        truncated=_truncated(evaluations),
-        hardware=f"{device_label(machine)}, {machine.get('memory_gib')} GiB" if machine else "",
-        date=(run.get("date") or "")[:10],
-        command=command,
-    )
-
-
-def _prompts(evaluations: list[dict[str, Any]]) -> str:
-    seen: dict[str, None] = {}
-    for entry in evaluations:
-        for role, prompt in entry["prompts"].items():
-            seen[f"{role}: {repr(prompt) if prompt else 'none'}"] = None
-    return "; ".join(seen)
-
-
-def _truncated(evaluations: list[dict[str, Any]]) -> str:
-    costs = [entry["docs"] for entry in evaluations if entry["docs"]]
-    n_docs = sum(cost["n_unique"] for cost in costs)
-    n_truncated = sum(cost["n_truncated"] for cost in costs)
-    return f"{n_truncated / n_docs:.1%} of documents" if n_docs else ""
+def _key(cell: PageCell) -> str | None:
+    """What a cell is sorted by; None where its text is as good."""
+    if cell.value is None:
+        return ""
+    try:
+        float(cell.text)
+    except ValueError:
+        return f"{cell.value:.6g}"
+    return None

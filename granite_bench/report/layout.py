@@ -6,13 +6,13 @@ Scores are fractions in files and times 100 here, with two decimals.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from granite_bench.printed import p_text, score_text
 from granite_bench.report.columns import (
-    HOLE,
+    INSEPARABLE,
     PARTIAL,
     WARNED,
     Column,
@@ -20,25 +20,19 @@ from granite_bench.report.columns import (
     average_column,
     fact_columns,
     is_overview,
+    rank_column,
     record_columns,
     score_column,
-    score_text,
+    separation_column,
     speed_columns,
     speed_mark,
 )
-from granite_bench.results import Result
 from granite_bench.selection import RULE
 from granite_bench.speed_columns import protocol_labels
 from granite_bench.table import Row, Table
-from granite_bench.variant_settings import (
-    DIM,
-    FIRST_STAGE,
-    MAX_LENGTH,
-    PRECISION,
-    QUERY_TOKENS,
-    TOP_K,
-    name_without,
-)
+
+if TYPE_CHECKING:
+    from granite_bench.comparison.separation import Separation
 
 
 @dataclass(frozen=True)
@@ -61,14 +55,20 @@ class Page:
     notes: Sequence[str]
 
 
-def lay_out(table: Table) -> Page:
-    """The page of a table; the same results make the same page."""
+def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
+    """
+    The page of a table; the same results make the same page.
+
+    Args:
+        separations: whether neighbours can be told apart, where that was asked.
+    """
     columns = [
-        Column("Rank", "", lambda row: PageCell(str(row.rank or HOLE), value=row.rank)),
+        rank_column(separations),
         Column("Model", "", lambda row: PageCell(row.model, _model_note(row)), numeric=False),
         *(fact_columns(table) if table.options.facts else ()),
         Column("Suites" if is_overview(table) else "Tasks", "n/N", completeness),
         average_column(table),
+        *([separation_column(separations)] if separations else ()),
         *(score_column(table, column, metric) for column, metric in table.columns.items()),
         *speed_columns(table),
         *record_columns(table),
@@ -80,12 +80,12 @@ def lay_out(table: Table) -> Page:
         numeric=[column.numeric for column in columns],
         scores=[column.is_score for column in columns],
         rows=[[column.cell(row) for column in columns] for row in table.rows],
-        notes=_notes(table),
+        notes=[*_separation_notes(separations), *_notes(table)],
     )
 
 
-def headline(table: Table) -> str:
-    """The finding in one sentence."""
+def headline(table: Table, separations: Sequence[Separation] = ()) -> str:
+    """The finding in one sentence; with *separations*, whether the lead is beyond noise."""
     ranked = [row for row in table.rows if row.rank is not None]
     n_tasks = len(table.suite.tasks)
     what = "suites" if is_overview(table) else "tasks"
@@ -99,68 +99,11 @@ def headline(table: Table) -> str:
     lead = (first.average or 0.0) - (second.average or 0.0)
     if round(lead * 100, 2) == 0:
         return f"{first.model} and {second.model} are level at {score} {scope}."
-    return f"{first.model} leads with {score} {scope}, {score_text(lead)} ahead of {second.model}."
-
-
-_RUN_OPTIONS = {
-    MAX_LENGTH: "--max-length",
-    DIM: "--dims",
-    PRECISION: "--precision",
-    "dtype": "--dtype",
-    "backend": "--backend",
-    "backend_file": "--backend-file",
-    "prompt_query": "--prompt-query",
-    "prompt_document": "--prompt-doc",
-    "endpoint": "--endpoint",
-    FIRST_STAGE: "--first-stage",
-    TOP_K: "--top-k",
-    QUERY_TOKENS: "--query-tokens",
-}
-"""Settings of a variant that granite-bench run makes."""
-
-
-def reproduce(table: Table, row: Row, result: Result) -> str:
-    """The command that computes one of the results behind a row again."""
-    settings = result.settings  # a length that is its column's is no setting of the row
-    model = _model_argument(row)
-    strange = sorted(set(settings) - set(_RUN_OPTIONS))
-    if strange:
-        return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
-    suite = [] if is_overview(table) else [table.source]
-    role = "--reranker" if FIRST_STAGE in settings else "--model"
-    words = ["granite-bench", "run", *suite, "--task", result.task, role, model]
-    for name, value in sorted({**_of_first_stage(result), **settings}.items()):
-        named = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        if name == FIRST_STAGE:
-            named = _first_stage_argument(result, named)
-        words += [_RUN_OPTIONS[name], named]
-    return shlex.join(words)
-
-
-def _of_first_stage(result: Result) -> dict[str, Any]:
-    """The settings of what was reranked, as a run has them as options."""
-    for run in result.record.get("runs", ()):
-        if "first_stage" in run:
-            return dict(run["first_stage"].get("settings", {}))
-    return {}
-
-
-def _first_stage_argument(result: Result, name: str) -> str:
-    """What --first-stage was given: a run's path and a local folder's stand in the record."""
-    for run in result.record.get("runs", ()):
-        if "first_stage" in run:
-            return str(run["first_stage"].get("argument", name))
-    return name
-
-
-def _model_argument(row: Row) -> str:
-    """What --model was given: a local folder's path stands in its record."""
-    for cell in row.cells.values():
-        for source in cell.sources:
-            for run in source.record.get("runs", ()):
-                if row.model.startswith("local/") and run.get("model", {}).get("folder"):
-                    return str(run["model"]["folder"])
-    return name_without(row.model, row.settings, row.settings)
+    noise = ""
+    if separations and separations[0].p is not None and separations[0].inseparable:
+        noise = f", which is no difference beyond noise (p {p_text(separations[0].p)})"
+    ahead = f"{score_text(lead)} ahead of {second.model}"
+    return f"{first.model} leads with {score} {scope}, {ahead}{noise}."
 
 
 def completeness(row: Row) -> PageCell:
@@ -174,6 +117,26 @@ def _model_note(row: Row) -> str:
     if row.other_revisions:
         note += f"; {len(row.other_revisions)} results of other revisions"
     return note
+
+
+def _separation_notes(separations: Sequence[Separation]) -> list[str]:
+    """What the mark of a rank means, and which neighbours were not tested."""
+    if not separations:
+        return []
+    # Statistics take NumPy, whose import is a quarter of the time of a table without them.
+    from granite_bench.comparison.differences import ALPHA, N_PERMUTATIONS
+
+    notes = [
+        f"{INSEPARABLE} behind a rank: its average cannot be told from that of the row above (p of "
+        f"{ALPHA:g} or more, two-sided paired randomisation test over queries, {N_PERMUTATIONS:,} "
+        "permutations or more, each pair by itself). It says nothing of rows further apart."
+    ]
+    notes += [
+        f"Not tested: {each.above} and {each.model} below it: {each.why_not}."
+        for each in separations
+        if each.p is None
+    ]
+    return notes
 
 
 def _notes(table: Table) -> list[str]:

@@ -12,7 +12,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from granite_bench.files import size_text
-from granite_bench.report.pages import page_template
+from granite_bench.printed import interval_text, points
+from granite_bench.report.pages import render
 
 if TYPE_CHECKING:
     from granite_bench.parity import Candidate, Parity
@@ -107,7 +108,8 @@ def as_json(parity: Parity) -> str:
 
 def parity_page(parity: Parity) -> str:
     """The report as one HTML file; the same figures make the same bytes."""
-    return page_template("parity.html.j2").render(
+    return render(
+        "parity.html.j2",
         parity=parity,
         verdicts=[verdict(each, parity) for each in parity.candidates],
         tables=[
@@ -140,10 +142,9 @@ def _quality(candidate: Candidate) -> str:
     if not any(each.n_changed for each in candidate.quality):
         return "the same nDCG@10 for every query"
     if found is None:
-        size = _signed(_mean_difference(candidate))
+        size = points(_mean_difference(candidate))
         return f"nDCG@10 changed by {size} points, over too few queries for an interval"
-    low, high = _signed(found.low), _signed(found.high)
-    size = f"{_signed(found.mean)} points, {found.confidence:.0%} interval {low} to {high}"
+    size = f"{points(found.mean)} points, {found.confidence:.0%} interval {interval_text(found)}"
     if not found.excludes_zero:
         return f"no clear difference in nDCG@10 ({size})"
     return f"{'better' if found.mean > 0 else 'worse'} in nDCG@10 ({size})"
@@ -163,17 +164,12 @@ def _speed(candidate: Candidate) -> str:
 
 
 def _difference(mean: float, found: ConfidenceInterval | None) -> str:
-    interval = f" ({_signed(found.low)} to {_signed(found.high)})" if found is not None else ""
-    return f"{_signed(mean)}{interval}"
+    interval = f" ({interval_text(found)})" if found is not None else ""
+    return f"{points(mean)}{interval}"
 
 
 def _mean_difference(candidate: Candidate) -> float:
     return _mean([each.exported - each.torch for each in candidate.quality])
-
-
-def _signed(fraction: float) -> str:
-    # A loss of a thousandth of a point is not shown as -0.00.
-    return f"{round(100 * fraction, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def _points(fraction: float) -> str:

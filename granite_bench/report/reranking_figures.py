@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from granite_bench.report.columns import PageCell, metric_name
+from granite_bench.printed import metric_name
+from granite_bench.report.columns import PageCell
 from granite_bench.report.dumbbells import Dumbbell, draw_dumbbells
 from granite_bench.report.figures import dot
 from granite_bench.report.reranking import (

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from granite_bench.curves import curves_of
-from granite_bench.report.columns import (
-    WARNED,
-    PageCell,
-    is_overview,
-    measurement,
-    metric_name,
-    score_text,
-    speed_text,
-)
-from granite_bench.report.curves import looks_of
+from granite_bench.pareto import pareto_front
+from granite_bench.printed import metric_name, score_text, speed_text
+from granite_bench.report.columns import WARNED, PageCell, is_overview, measurement
 from granite_bench.report.figures import dot
 from granite_bench.report.layout import Page
 from granite_bench.report.scatter import Point, draw_points
@@ -110,23 +102,6 @@ class SpeedFigure:
     notes: Sequence[str]
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """
-    The places of the points that no other beats: that has as much of both, and more of one.
-
-    Args:
-        points: two figures each, of which more is better; equal points are on the front together.
-
-    Returns:
-        Indices into *points*, ascending.
-    """
-    front = []
-    for number, (x, y) in enumerate(points):
-        if not any(a >= x and b >= y and (a > x or b > y) for a, b in points):
-            front.append(number)
-    return front
-
-
 def pictures_of(table: Table) -> list[Picture]:
     """One picture for each protocol, device and dtype with speeds of two complete models."""
     labels = protocol_labels(table.speed_conditions)
@@ -174,9 +149,13 @@ def lay_out_speed(table: Table) -> Page:
     )
 
 
-def speed_figures(table: Table) -> list[SpeedFigure]:
-    """The pictures as they stand on the page of the table."""
-    looks = looks_of(curves_of(table))  # models that the curves show keep theirs
+def speed_figures(table: Table, looks: MutableMapping[str, int]) -> list[SpeedFigure]:
+    """
+    The pictures as they stand on the page of the table.
+
+    Args:
+        looks: model -> the number of its colour and marker; models without one get the next.
+    """
     figures = []
     for number, picture in enumerate(pictures_of(table), start=1):
         for each in picture.standings:
@@ -207,7 +186,8 @@ def _picture(table: Table, conditions: Conditions, label: str) -> Picture | None
     if len(there) < 2:
         return None
     # Scores by what is printed, as ranks are: what looks equal is equal.
-    front = pareto_front([(speed.median, round(avg * 100, 2)) for _, avg, speed, _ in there])
+    points = [(speed.median, round(avg * 100, 2)) for _, avg, speed, _ in there]
+    front = pareto_front(points, ("more", "more"))
     standings = [
         Standing(model, average, speed, record, number in front)
         for number, (model, average, speed, record) in enumerate(there)

@@ -15,17 +15,18 @@ from rich.text import Text
 from granite_bench.report.columns import PARTIAL, PageCell
 from granite_bench.report.layout import Page
 
-# Control characters in a model's or a task's name must not reach a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters in a model's or a task's name must not reach a terminal. A file's name that is
+# no UTF-8 has lone surrogates, which cannot be written.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def print_page(page: Page, console: Console) -> None:
     """Print a page; a narrow terminal folds the heads, a pipe gets plain text."""
     grid = RichTable(
-        title=Text(_plain(page.title), style="bold"), title_justify="left", header_style="bold"
+        title=Text(plain(page.title), style="bold"), title_justify="left", header_style="bold"
     )
     for head, subhead, numeric in zip(page.heads, page.subheads, page.numeric, strict=True):
-        label = Text(f"{_plain(head)}\n{_plain(subhead)}" if subhead else _plain(head))
+        label = Text(f"{plain(head)}\n{plain(subhead)}" if subhead else plain(head))
         # A score never breaks over two lines; names may.
         grid.add_column(
             label,
@@ -35,30 +36,28 @@ def print_page(page: Page, console: Console) -> None:
         )
     for row in page.rows:
         grid.add_row(
-            *(Text(_plain(c.text), style={1: "bold", 2: "underline"}.get(c.place, "")) for c in row)
+            *(Text(plain(c.text), style={1: "bold", 2: "underline"}.get(c.place, "")) for c in row)
         )
     console.print(grid)
     for note in page.notes:
-        console.print(Text(_plain(note)), style="dim", highlight=False)
+        console.print(Text(plain(note)), style="dim", highlight=False)
 
 
 def as_markdown(page: Page) -> str:
     """A GitHub-flavoured table; the best of a column is bold."""
     lines = [
-        _markdown_row(
-            _escaped(f"{h} ({s})" if s else h)
+        markdown_row(
+            markdown_text(f"{h} ({s})" if s else h)
             for h, s in zip(page.heads, page.subheads, strict=True)
         ),
-        _markdown_row("---:" if numeric else ":---" for numeric in page.numeric),
+        markdown_row("---:" if numeric else ":---" for numeric in page.numeric),
     ]
     for row in page.rows:
-        texts = [_escaped(cell.text) for cell in row]
+        texts = [markdown_text(cell.text) for cell in row]
         lines.append(
-            _markdown_row(
-                f"**{t}**" if c.place == 1 else t for t, c in zip(texts, row, strict=True)
-            )
+            markdown_row(f"**{t}**" if c.place == 1 else t for t, c in zip(texts, row, strict=True))
         )
-    notes = "".join(f"\n{_escaped(note)}\n" for note in page.notes)
+    notes = "".join(f"\n{markdown_text(note)}\n" for note in page.notes)
     return "\n".join(lines) + "\n" + notes
 
 
@@ -106,7 +105,7 @@ def as_latex(page: Page) -> str:
         *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in page.rows),
         "\\bottomrule",
         "\\end{tabular}",
-        *(f"% {_plain(note)}" for note in page.notes),
+        *(f"% {plain(note)}" for note in page.notes),
     ]
     return "\n".join(lines) + "\n"
 
@@ -117,7 +116,7 @@ _NAMES = ("Tasks", "Suites")
 
 def _csv_value(cell: PageCell, *, is_name: bool) -> str:
     if is_name:
-        return _plain(cell.text)
+        return plain(cell.text)
     if cell.value is None:
         return ""
     return f"{cell.value!r}{PARTIAL}" if cell.partial else repr(cell.value)
@@ -128,12 +127,13 @@ _LATEX = str.maketrans(
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
         "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
         "–": "--", "<": r"\textless{}", ">": r"\textgreater{}",
+        "≈": r"$\approx$", "−": "$-$", "→": r"$\to$", "▲": r"$\uparrow$", "▼": r"$\downarrow$",
     }
 )  # fmt: skip
 
 
 def _latex(text: str) -> str:
-    return _plain(text).translate(_LATEX)
+    return plain(text).translate(_LATEX)
 
 
 def _latex_cell(cell: PageCell) -> str:
@@ -141,13 +141,16 @@ def _latex_cell(cell: PageCell) -> str:
     return {1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}.get(cell.place, text)
 
 
-def _markdown_row(texts: Iterable[str]) -> str:
+def markdown_row(texts: Iterable[str]) -> str:
+    """A row of a table; the texts are Markdown already."""
     return f"| {' | '.join(texts)} |"
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([|*_`<>\\\[\]])", r"\\\1", _plain(text))
+def markdown_text(text: str) -> str:
+    """A text as Markdown shows it, on one line: nothing in it is markup."""
+    return re.sub(r"([|*_`<>&$~\\\[\]])", r"\\\1", plain(text))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text without control characters, which a terminal would obey; on one line."""
     return _CONTROL.sub("�", text)

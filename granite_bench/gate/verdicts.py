@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from granite_bench.comparison import Difference
+from granite_bench.comparison.differences import Difference
 from granite_bench.errors import ExitCode
 from granite_bench.speed_comparison import Ratio
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from granite_bench.measured import Made, Measured
+from granite_bench.comparison.measured import Made, Measured
 from granite_bench.scores import Evaluation
 from granite_bench.variant_settings import MAX_LENGTH, name_without
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from granite_bench.likeness import Unlike, unlike
-from granite_bench.measured import Measured, QueryScores
+from granite_bench.comparison.likeness import Unlike, unlike
+from granite_bench.comparison.measured import Measured, QueryScores
 from granite_bench.scores import Evaluation, evaluations_of
 from granite_bench.significance import (
     Tally,
@@ -39,7 +40,14 @@ ALPHA = 0.05
 """The level of tests, and one less the confidence of intervals."""
 
 N_RESAMPLES = 5_000
-"""Of the bootstrap and of the randomisation test: a p value of 0.05 is known to 0.003."""
+"""Of the bootstrap: the ends of an interval vary by a fiftieth of its width from seed to seed."""
+
+N_PERMUTATIONS = 10_000
+"""Of the randomisation test, at least: a p value of 0.05 is known to 0.002."""
+
+_PERMUTATIONS_PER_COLUMN = 100
+"""The smallest p value that can be drawn, times the columns that Holm's correction is over, must
+be well below the level, or nothing of a suite of many parts could be significant."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class Difference:
         metric: mteb's name of it; empty where several are averaged.
         one, other: the scores of the two, fractions; over the queries that both have.
         n_queries: that the figures below are over; 0 where an evaluation has no scores per query
-            on both sides, and then they are None.
+            on both sides, and then they are None. Translations of a query count each, and are
+            drawn together: see _parallel_together.
         interval: of the mean difference, resampling queries; None where an evaluation has a
             single query, too, and so are effect_size and detectable.
         p: of the two-sided paired randomisation test.
@@ -123,7 +132,7 @@ def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
     The differences of *other* to *one*, by the suite's columns.
 
     Queries that only one of the two has are left out (and named in *unlike*). The same results
-    give the same figures: what is drawn at random depends on the names of evaluations alone.
+    give the same figures: what is drawn at random depends on tasks and ids of queries alone.
     """
     pairs = _Pairs(one, other, suite)
     by_task = pairs.columns(column_weights(suite, "task"))
@@ -172,10 +181,12 @@ class _Pairs:
 
     def __init__(self, one: Measured, other: Measured, suite: Suite) -> None:
         self._one, self._other = one.evaluations, other.evaluations
+        n_columns = len(self._one.keys() & self._other.keys())
+        self._n_permutations = max(N_PERMUTATIONS, _PERMUTATIONS_PER_COLUMN * n_columns)
         self._instead = {
             part: own for task in suite.tasks for part, own in self._whole_for_parts(task).items()
         }
-        self._differences: dict[Evaluation, Floats | None] = {}
+        self._paired: dict[Evaluation, _Paired | None] = {}
         self._resampled: dict[Evaluation, BootstrapMean] = {}
 
     def columns(self, weights: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -195,31 +206,32 @@ class _Pairs:
         scores = np.array([self._scores(evaluation) for evaluation in weights])
         one, other = (float(each) for each in np.array(shares) @ scores)
         found = Difference(column, metric, one, other)
-        strata = [self._of_queries(each) for each in weights]
-        known = [each for each in strata if each is not None]
-        if len(known) < len(strata):
+        paired = [self._of_queries(each) for each in weights]
+        known = [each for each in paired if each is not None]
+        if len(known) < len(paired):
             return found
+        strata, weight_of = _parallel_together(known, shares)
         found = replace(
             found,
-            n_queries=sum(map(len, known)),
-            p=randomisation_p(known, shares, n_permutations=N_RESAMPLES),
-            tally=tally(np.concatenate(known)),
+            n_queries=sum(len(each.ids) for each in known),
+            p=randomisation_p(strata, weight_of, n_permutations=self._n_permutations),
+            tally=tally(np.concatenate([each.differences for each in known])),
         )
-        if min(map(len, known)) < 2:
+        if min(map(len, strata)) < 2:
             return found
         return replace(
             found,
             interval=self._mean(weights).interval(1 - ALPHA),
-            effect_size=effect_size(known, shares),
-            detectable=detectable_difference(known, shares, alpha=ALPHA),
+            effect_size=effect_size([each.differences for each in known], shares),
+            detectable=detectable_difference(strata, weight_of, alpha=ALPHA),
         )
 
     def over_units(self, units: Sequence[Weights]) -> ConfidenceInterval | None:
         """The interval of the mean over units that are resampled themselves."""
         if len(units) < 2 or not all(units):
             return None
-        strata = [self._of_queries(each) for weights in units for each in weights]
-        if any(each is None or len(each) < 2 for each in strata):
+        paired = [self._of_queries(each) for weights in units for each in weights]
+        if any(each is None or len(each.differences) < 2 for each in paired):
             return None
         means = [self._mean(weights) for weights in units]
         return resampled_units(means, seed=0).interval(1 - ALPHA)
@@ -236,46 +248,90 @@ class _Pairs:
         return {part: whole for of in parts.values() for part, whole in zip(of, own, strict=True)}
 
     def _scores(self, evaluation: Evaluation) -> tuple[float, float]:
-        """Of the two; over the queries that both have, where each has others too."""
+        """Of the two; over the queries that both have, where one has others too."""
         one, other = self._one[evaluation], self._other[evaluation]
-        if one.queries is None or other.queries is None:
+        paired = self._of_queries(evaluation)
+        if paired is None or one.queries is None or other.queries is None:
             return one.value, other.value
-        first, second = _shared(one.queries, other.queries)
-        if not len(first) or len(first) == len(one.queries.ids) == len(other.queries.ids):
+        if len(paired.ids) == len(one.queries.ids) == len(other.queries.ids):
             return one.value, other.value
-        return float(first.mean()), float(second.mean())
+        return float(paired.one.mean()), float(paired.other.mean())
 
-    def _of_queries(self, evaluation: Evaluation) -> Floats | None:
-        if evaluation not in self._differences:
+    def _of_queries(self, evaluation: Evaluation) -> _Paired | None:
+        """Of an evaluation; None where it has no query with a score on both sides."""
+        if evaluation not in self._paired:
             one, other = self._one[evaluation].queries, self._other[evaluation].queries
-            known = None
+            found = None
             if one is not None and other is not None:
-                first, second = _shared(one, other)
-                known = second - first if len(first) else None
-            self._differences[evaluation] = known
-        return self._differences[evaluation]
+                found = _paired(evaluation.task, one, other)
+            self._paired[evaluation] = found
+        return self._paired[evaluation]
 
     def _mean(self, weights: Weights) -> BootstrapMean:
         """Of evaluations that have scores per query, two each at least."""
         for evaluation in weights:
-            values = self._of_queries(evaluation)
-            if values is not None and evaluation not in self._resampled:
-                # By its name: each evaluation draws other places, every pair of models the same.
-                seed = zlib.crc32(evaluation.label.encode())
+            paired = self._of_queries(evaluation)
+            if paired is not None and evaluation not in self._resampled:
                 self._resampled[evaluation] = bootstrap_mean(
-                    values, n_resamples=N_RESAMPLES, seed=seed
+                    paired.differences, n_resamples=N_RESAMPLES, seed=paired.seed
                 )
         return weighted_mean([self._resampled[e] for e in weights], list(weights.values()))
 
 
-def _shared(one: QueryScores, other: QueryScores) -> tuple[Floats, Floats]:
-    """The scores of the queries that both have, in the same order."""
+@dataclass(frozen=True)
+class _Paired:
+    """
+    The queries that both models have.
+
+    Attributes:
+        task, ids: what they are; the same in several languages, where they are translations.
+        one, other: their scores.
+    """
+
+    task: str
+    ids: Sequence[str]
+    one: Floats
+    other: Floats
+
+    @cached_property
+    def differences(self) -> Floats:
+        """The second model's score less the first's."""
+        return self.other - self.one
+
+    @cached_property
+    def seed(self) -> int:
+        """Translations of the same queries are drawn together, other queries independently."""
+        return zlib.crc32("\n".join([self.task, *self.ids]).encode())
+
+
+def _paired(task: str, one: QueryScores, other: QueryScores) -> _Paired | None:
     if list(one.ids) == list(other.ids):
-        return one.values, other.values
+        return _Paired(task, one.ids, one.values, other.values)
     place = {query: number for number, query in enumerate(other.ids)}
     places = [(number, place[query]) for number, query in enumerate(one.ids) if query in place]
-    first, second = np.array(places, dtype=np.intp).reshape(-1, 2).T
-    return one.values[first], other.values[second]
+    if not places:
+        return None
+    first, second = np.array(places).T
+    ids = [one.ids[number] for number in first]
+    return _Paired(task, ids, one.values[first], other.values[second])
+
+
+def _parallel_together(
+    paired: Sequence[_Paired], weights: Sequence[float]
+) -> tuple[list[Floats], list[float]]:
+    """
+    Strata and their weights, where the same queries in several languages are one observation each.
+
+    A question that is hard in one language is hard in the others: as observations of their own,
+    they would make a mean look surer than it is.
+    """
+    sums: dict[tuple[str, ...], Floats] = {}
+    shares: dict[tuple[str, ...], float] = {}
+    for each, weight in zip(paired, weights, strict=True):
+        queries = each.task, *each.ids
+        sums[queries] = sums.get(queries, 0.0) + weight * each.differences
+        shares[queries] = shares.get(queries, 0.0) + weight
+    return [sums[key] / shares[key] for key in sums], list(shares.values())
 
 
 def _corrected(differences: Iterable[Difference]) -> list[Difference]:

@@ -1,0 +1,183 @@
+"""granite-bench compare: whether models differ beyond noise, where, and what they cost."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from granite_bench.commands.options import mirror_option, results_option
+from granite_bench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from granite_bench.comparison.side_by_side import SideBySide
+    from granite_bench.report.comparison import ComparisonReport
+
+FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
+KINDS = ("dataset", "mteb", "max_length", "prompts", "candidates", "queries", "all")
+"""As likeness.KINDS has them, which takes NumPy to import, and "all"."""
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  granite-bench compare BAAI/bge-base-en-v1.5 intfloat/e5-base-v2 --suite beir-light\n"
+    "  granite-bench compare M M@dim=128 M@dim=128,precision=int8 --suite quickstart\n"
+    "  granite-bench compare before::local/m after::local/m --suite quickstart --format html\n"
+    "  granite-bench compare A B C --suite miracl --require 'max_params=100M nDCG@10[de]>=0.55'"
+)
+@click.argument("models", nargs=-1, required=True, metavar="A B [C]...")
+@click.option("--suite", required=True, help="The suite, by name or as a YAML file.")
+@results_option
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="Compare only models that meet this, such as docs_per_s>=2000; may be repeated, and hold "
+    "several with commas or spaces between them.",
+)
+@click.option(
+    "--price-per-device-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    help="What an hour of the device costs, for the cost of a million documents.",
+)
+@click.option(
+    "--protocol",
+    help="Take speeds of this protocol.  [default: the one that most of the models have]",
+)
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    type=click.Choice(KINDS),
+    help="Compare what is not like for like in this respect, and say so; may be repeated.",
+)
+@click.option(
+    "--changed",
+    "n_changed",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Show as many of the queries that changed most, for each model.",
+)
+@click.option(
+    "--texts/--no-texts",
+    default=False,
+    help="Show the texts of those queries and documents too, where the data are on this machine.",
+)
+@mirror_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The file.  [default: standard output; of html reports/compare-SUITE.html]",
+)
+def compare(
+    models: Sequence[str],
+    suite: str,
+    results: Sequence[Path],
+    texts: bool,
+    mirror: Path | None,
+    form: str,
+    out: Path | None,
+    require: Sequence[str],
+    **options: Any,
+) -> None:
+    """
+    Compare models B, C, ... with model A on the results of a suite.
+
+    A model is named as tables print it; or as MODEL@dim=128,precision=int8 (a variant),
+    MODEL@REVISION, FOLDER::MODEL (from that results folder alone), or by its local folder.
+    Nothing is run. Exit code 2 where results are not like for like, 3 where some are missing.
+    """
+    models, require = _apart(models, require)
+    if len(models) < 2:
+        raise click.UsageError("name two models at least; the first is the reference")
+    side = _side_by_side(models, suite, results, require=require, **options)
+    found, notes = _texts(side, mirror) if texts else ({}, [])
+    from granite_bench.report.comparison import report_of
+
+    _write(report_of(side, found, notes), form, out)
+    if not side.complete:
+        sys.exit(ExitCode.INCOMPLETE)
+
+
+_EXPRESSION = re.compile(r"[^<>=()]+[<>]=?[^<>=]+|(max|min)_[^<>=()]+=[^<>=]+")
+
+
+def _apart(models: Sequence[str], require: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Models, and requirements: --require 'a>=1' 'b>=2' leaves the second among the models."""
+    if not require:
+        return models, require
+    more = [word for word in models if _EXPRESSION.fullmatch(word)]
+    return [word for word in models if word not in more], [*require, *more]
+
+
+def _side_by_side(
+    models: Sequence[str],
+    source: str,
+    results: Sequence[Path],
+    *,
+    allowed: Collection[str],
+    n_changed: int,
+    price_per_device_hour: float | None,
+    protocol: str | None,
+    require: Sequence[str],
+) -> SideBySide:
+    from granite_bench.comparison.candidates import find_candidates
+    from granite_bench.comparison.side_by_side import put_side_by_side
+    from granite_bench.suite import load_suite
+
+    candidates = find_candidates(models, load_suite(source), results, source=source)
+    return put_side_by_side(
+        candidates,
+        allowed=allowed,
+        n_changed=n_changed,
+        price_per_device_hour=price_per_device_hour,
+        protocol=protocol,
+        require=require,
+    )
+
+
+def _texts(side: SideBySide, mirror: Path | None) -> Any:
+    from granite_bench.comparison.changed_queries import wanted_texts
+    from granite_bench.comparison.task_texts import read_texts
+    from granite_bench.mirror import mirror_folder
+
+    wanted = wanted_texts((pair.comparison.one, pair.changed) for pair in side.pairs)
+    return read_texts(side.suite, wanted, source=side.source, mirror=mirror_folder(mirror))
+
+
+def _write(report: ComparisonReport, form: str, out: Path | None) -> None:
+    from granite_bench.files import write_atomically
+    from granite_bench.report import comparison_formats
+
+    if form == "terminal" and out is None:
+        from rich.console import Console
+
+        # A pipe has no width; 80 columns would fold a table that a file has room for.
+        console = Console(width=None if sys.stdout.isatty() else 240)
+        comparison_formats.print_comparison(report, console)
+        return
+    if form == "html":
+        from granite_bench.report.comparison_page import comparison_page
+
+        content = comparison_page(report)
+        out = out or Path("reports") / f"compare-{report.side.suite.name}.html"
+    else:
+        write = {
+            "terminal": comparison_formats.as_text,
+            "md": comparison_formats.as_markdown,
+            "latex": comparison_formats.as_latex,
+            "csv": comparison_formats.as_csv,
+            "json": comparison_formats.as_json,
+        }[form]
+        content = write(report)
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    write_atomically(out, content.encode())
+    click.echo(f"report: {out}")

@@ -1,0 +1,89 @@
+"""
+Which neighbours in a ranking can be told apart: each ranked row against the one above it.
+
+A rank says which average is higher as printed, and nothing of how far chance could have moved it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from granite_bench.comparison.differences import ALPHA, Comparison, compare
+from granite_bench.comparison.measured import Measured, measured_of
+from granite_bench.errors import BadInput, Fault
+from granite_bench.table import Table
+
+
+@dataclass(frozen=True)
+class Separation:
+    """
+    A ranked row and the one above it.
+
+    Attributes:
+        above, model: names of the two rows.
+        p: that their averages are equal, by the paired randomisation test; None where it was not
+            tested.
+        why_not: why it was not; empty where it was.
+    """
+
+    above: str
+    model: str
+    p: float | None
+    why_not: str = ""
+
+    @property
+    def inseparable(self) -> bool:
+        """Whether the test does not tell the two apart."""
+        return self.p is not None and self.p >= ALPHA
+
+
+def separations_of(table: Table) -> list[Separation]:
+    """
+    Each ranked row of a suite's table against the ranked row above it, in their order.
+
+    Rows without a rank take no part. Not corrected for the number of pairs: a correction would
+    call more neighbours inseparable.
+
+    Raises:
+        BadInput: rows per query that cannot be read, or are not those of their result; all named.
+    """
+    measured: list[Measured] = []
+    faults: list[Fault] = []
+    for row in table.rows:
+        if row.rank is None:
+            continue
+        try:
+            measured.append(
+                measured_of(row.model, row.revision, row.settings, row.results, table.suite)
+            )
+        except BadInput as error:
+            faults += error.faults
+    if faults:
+        raise BadInput(dict.fromkeys(faults))
+    return [_separation(compare(one, other, table.suite)) for one, other in pairwise(measured)]
+
+
+def _separation(found: Comparison) -> Separation:
+    above, model = found.one.model, found.other.model
+    if found.unlike:
+        return Separation(above, model, None, _some([str(each) for each in found.unlike]))
+    if found.average is None or found.average.p is None:
+        return Separation(above, model, None, _without_queries(found))
+    return Separation(above, model, found.average.p)
+
+
+def _without_queries(found: Comparison) -> str:
+    """Whose results have no scores per query, of which evaluations."""
+    sides = [
+        (side.model, [e.label for e, each in side.evaluations.items() if each.queries is None])
+        for side in (found.one, found.other)
+    ]
+    lacking = [f"of {model} for {_some(labels)}" for model, labels in sides if labels]
+    return f"no scores per query {' and '.join(lacking)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - 1
+    return names[0] + (f" and {more} more" if more else "")
