@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from large_tables import large_table
 from results_tree import CPU, GPU, evaluation, suite_of, table_of, write_record, write_result
 from rich.console import Console
 
@@ -563,6 +564,14 @@ def test_html_without_results_says_how_to_get_some(root: Path) -> None:
     """Instead of an empty table."""
     root.mkdir()
     assert "granite-bench run small" in page_of(table_of(root, "TaskA")).text
+
+
+def test_thirty_models_over_eighteen_tasks_weigh_less_than_a_megabyte() -> None:
+    """With a record behind every score; and the bytes are the same again."""
+    page = suite_page(large_table(30, 18))
+    assert page.count("granite-bench run small --task") == 30 * 18
+    assert len(page.encode()) < 1_000_000
+    assert suite_page(large_table(30, 18)) == page
 
 
 CHROMIUM = shutil.which("chromium")
