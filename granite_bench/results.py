@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault
@@ -28,6 +29,10 @@ from granite_bench.results_index import ResultIndex, default_index
 RECORD_VERSION = 1
 RECORDS = "records"
 _RUN_KEYS = {"date", "evaluations", "hardware", "packages", "settings", "speed_protocol"}
+_EVALUATION_TYPES: Mapping[str, Any] = {
+    "split": str, "subset": str, "n_docs": int, "n_queries": int, "query_seconds": list,
+    "prompts": (dict, NoneType), "index_seconds": (int, float),
+}  # fmt: skip
 EXPERIMENTS = "experiments"
 META_NAME = "model_meta.json"
 
@@ -123,13 +128,35 @@ def read_record(path: Path) -> dict[str, Any]:
             )
         )
     runs = record.get("runs")
-    whole = isinstance(runs, list) and all(
-        isinstance(run, dict) and run.keys() >= _RUN_KEYS for run in runs
-    )
-    if not whole:
+    if not isinstance(runs, list) or not all(map(_is_run, runs)):
         keys = ", ".join(sorted(_RUN_KEYS))
-        raise BadInput(Fault(str(path), "is broken", f"it needs 'runs', each with {keys}"))
+        hint = f"it needs 'runs', each with {keys}; each evaluation has its split and subset"
+        raise BadInput(Fault(str(path), "is broken", hint))
     return record
+
+
+def _is_run(run: Any) -> bool:
+    return (
+        isinstance(run, dict)
+        and run.keys() >= _RUN_KEYS
+        and _has_types(run, {"settings": dict, "hardware": dict, "evaluations": list})
+        and _has_types(run, {"model": dict, "usage": (dict, NoneType)})
+        and all(map(_is_evaluation, run["evaluations"]))
+    )
+
+
+def _is_evaluation(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {"split", "subset"} <= entry.keys():
+        return False
+    costs = [entry[role] for role in ("docs", "queries") if entry.get(role)]
+    return _has_types(entry, _EVALUATION_TYPES) and all(
+        isinstance(cost, dict) and isinstance(cost.get("n_truncated"), int) for cost in costs
+    )
+
+
+def _has_types(content: Mapping[str, Any], types: Mapping[str, Any]) -> bool:
+    """Of the keys that are there."""
+    return all(isinstance(content[key], kind) for key, kind in types.items() if key in content)
 
 
 def read_results(
@@ -275,7 +302,7 @@ def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             Fault(str(path), f"cannot be read as JSON: {error}", "remove it and run the task again")
         ) from None

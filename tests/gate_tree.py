@@ -56,7 +56,10 @@ def write_measured(
     path = write_result(results_root(root), model, task, {"test": scores}, **options)
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "dataset_revision": dataset_revision}))
-    write_record(path, [evaluation(subset=subset) for subset in by_subset])
+    entries_of_record = [
+        evaluation(subset=subset, n_queries=len(values)) for subset, values in by_subset.items()
+    ]
+    write_record(path, entries_of_record)
     if rows:
         entries = [
             {"split": "test", "subset": subset, "query_id": f"q{number:04}", "ndcg_at_10": value}

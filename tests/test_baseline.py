@@ -15,7 +15,7 @@ from results_tree import suite_of
 from granite_bench.comparison.differences import compare
 from granite_bench.errors import BadInput
 from granite_bench.gate.baseline import FileBaseline, History, open_baseline
-from granite_bench.gate.baseline_file import HistoryEntry
+from granite_bench.gate.baseline_file import HistoryEntry, _packed, _sha256
 from granite_bench.gate.baseline_update import update
 from granite_bench.gate.policy import Policy
 from granite_bench.suite import Suite
@@ -43,7 +43,8 @@ def _file(path: Path, root: Path, *models: str, accepted: str | None = None) -> 
     baseline = open_baseline(path, SUITE, make=True)
     assert isinstance(baseline, FileBaseline)
     candidates = [measured(root, model, SUITE, POLICY) for model in models or ("org/a",)]
-    return update(baseline, SUITE, candidates, accepted)
+    reasons = {each.model: accepted for each in candidates} if accepted is not None else {}
+    return update(baseline, SUITE, candidates, reasons)
 
 
 def _content(path: Path) -> Any:
@@ -150,7 +151,7 @@ def test_a_file_that_somebody_else_changed_is_not_written(tmp_path: Path) -> Non
     theirs = path.read_bytes()
     candidate = measured(_tree(tmp_path / "after", scores=SCORES[::-1]), "org/a", SUITE)
     with pytest.raises(BadInput, match="changed by somebody else"):
-        update(baseline, SUITE, [candidate], None)
+        update(baseline, SUITE, [candidate], {})
     assert path.read_bytes() == theirs
 
 
@@ -191,11 +192,39 @@ def _other_packed(content: Any) -> None:
     of_model["TaskA test ndcg_at_10"]["packed"] = of_model["TaskA test recall_at_100"]["packed"]
 
 
+def _evaluation_twice(content: Any) -> None:
+    evaluations = content["models"]["org/a"]["evaluations"]
+    evaluations.append({**evaluations[0], "score": 0.9})
+
+
+def _other_ids(ids: str) -> Callable[[Any], None]:
+    """Packed as the file packs them, with a SHA-256 that fits."""
+
+    def change(content: Any) -> None:
+        content["queries"] = {_sha256(ids.encode()): _packed(ids.encode())}
+        for each in content["scores"]["org/a"].values():
+            each["queries"] = _sha256(ids.encode())
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
         pytest.param(_cut, "cannot be read as JSON", id="truncated"),
+        pytest.param(lambda text: "[" * 200_000, "cannot be read as JSON", id="nested"),
         pytest.param(lambda text: "[]", "has no format version", id="no object"),
+        pytest.param(
+            lambda text: text.replace('"format": 1', '"format": 2, "format": 1', 1),
+            "key 'format' stands there twice",
+            id="key twice",
+        ),
+        pytest.param(
+            _edit(_evaluation_twice), "models.org/a: has TaskA test ndcg_at_10 2 times", id="twice"
+        ),
+        pytest.param(_edit(_other_ids("nothing")), "no list of different ids", id="ids no JSON"),
+        pytest.param(_edit(_other_ids("[1, 2]")), "no list of different ids", id="ids no text"),
+        pytest.param(_edit(_other_ids('["q", "q"]')), "no list of different ids", id="id twice"),
         pytest.param(
             _edit(lambda content: content.update(format=2)), "update granite-bench", id="newer"
         ),
@@ -269,6 +298,27 @@ def test_several_revisions_in_a_folder_are_never_mixed(tmp_path: Path) -> None:
     assert baseline.find("org/a@before", [SUITE]).measured.missing == []
     later = baseline.find("org/a@later2", [SUITE]).measured
     assert later.missing == ["TaskB[en] test", "TaskB[de] test"]
+
+
+def test_the_revision_that_is_offered_is_one_that_was_run(tmp_path: Path) -> None:
+    """What others reported comes last, though it is the first by its letters."""
+    for revision in ("external", "run1"):
+        _tree(tmp_path, revision=revision)
+    with pytest.raises(BadInput, match="say which: 'org/a@run1'"):
+        open_baseline(tmp_path, SUITE).find("org/a", [SUITE])
+
+
+def test_a_folder_without_results_is_not_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever folder somebody names by mistake; the working folder, say, or all of a disk."""
+    _tree(tmp_path)
+    read: list[Path] = []
+    monkeypatch.setattr("granite_bench.gate.revisions.model_hash", read.append)
+    for name in ("", "/", str(tmp_path)):
+        with pytest.raises(BadInput, match="has no model"):
+            open_baseline(tmp_path, SUITE).find(name, [SUITE])
+    assert read == []
 
 
 def test_an_unknown_model_is_an_error_with_the_nearest(tmp_path: Path) -> None:

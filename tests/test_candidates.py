@@ -10,6 +10,7 @@ from results_tree import suite_of
 
 from granite_bench.comparison.candidates import Candidate, find_candidates
 from granite_bench.errors import BadInput
+from granite_bench.mirror import model_hash
 
 SUITE = suite_of("T")
 
@@ -123,6 +124,22 @@ def test_a_name_of_two_checkpoints_is_of_neither(root: Path) -> None:
     )
     assert [each.row.average for each in find(root, "local/mine@ccc")] == [0.1]
     assert [each.row.average for each in find(root, "local/mine @ddd444")] == [0.2]
+
+
+def test_a_folder_is_known_by_its_content_where_several_have_its_name(
+    root: Path, tmp_path: Path
+) -> None:
+    """Two checkpoints of one name, each by its path."""
+    for place in ("one", "two"):
+        folder = tmp_path / place / "m"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"place": "{place}"}}')
+        revision = model_hash(folder)[:40]
+        write_queries(root, "local/m", "T", [0.2, 0.2], revision=revision, content=place)
+    candidates = find(root, *(str(tmp_path / place / "m") for place in ("one", "two")))
+    assert [each.row.revision for each in candidates] == [
+        model_hash(tmp_path / place / "m")[:40] for place in ("one", "two")
+    ]
 
 
 def test_a_folder_that_is_not_there_is_said(root: Path) -> None:

@@ -142,6 +142,22 @@ def _newer_record(path: Path) -> None:
     record_path(path).write_text(json.dumps({**content, "version": 99}))
 
 
+def _settings_as_list(path: Path) -> None:
+    content = json.loads(record_path(path).read_bytes())
+    content["runs"][0]["settings"] = []
+    record_path(path).write_text(json.dumps(content))
+
+
+def _entry_without_split(path: Path) -> None:
+    content = json.loads(record_path(path).read_bytes())
+    del content["runs"][0]["evaluations"][0]["split"]
+    record_path(path).write_text(json.dumps(content))
+
+
+def _nested(path: Path) -> None:
+    path.write_text("[" * 200_000)
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
@@ -159,6 +175,9 @@ def _cut_rows(path: Path) -> None:
         pytest.param(_without_queries, 2, id="missing queries"),
         pytest.param(_of_other_data, 2, id="other data"),
         pytest.param(_newer_record, 2, id="newer format"),
+        pytest.param(_settings_as_list, 2, id="record of other types"),
+        pytest.param(_entry_without_split, 2, id="record without split"),
+        pytest.param(_nested, 2, id="nested result"),
         pytest.param(_cut, 2, id="truncated result"),
         pytest.param(_cut_rows, 2, id="truncated rows"),
     ],
@@ -243,7 +262,9 @@ def test_an_unknown_protocol_of_a_speed_rule_is_found_before_anything_runs(
 ) -> None:
     """And not after an hour."""
     assert _check(*_policy("speed: {min_ratio: 0.9, protocol: chunks-51}")) == 2
-    assert "did you mean 'chunks-512'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "policy.yaml: speed.protocol: " in err
+    assert "did you mean 'chunks-512'" in err
 
 
 def test_speed_is_incomplete_where_nothing_is_run() -> None:
@@ -256,6 +277,7 @@ def test_speed_is_incomplete_where_nothing_is_run() -> None:
         if each["column"] == "speed"
     ]
     assert speed["status"] == "incomplete"
+    assert "--no-run" not in speed["command"]
 
 
 def test_variants_are_held_against_the_model_that_is_named() -> None:
@@ -315,8 +337,13 @@ def test_every_output_says_the_same(monkeypatch: pytest.MonkeyPatch, capsys: Any
 def test_bad_input_leaves_no_green_report_behind(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever reads only the files of before sees errors."""
+    """Whoever reads only the files of before sees errors; a workflow's summary says so too."""
     files = ["--junit", "check.xml", "--json", "check.json"]
+    assert _check(*files, "--summary", "check.md") == 0
+    assert Path("check.md").read_text().startswith("## PASSED")
+    assert _check(*files, "--summary", "check.md", baseline="nowhere.json") == 2
+    assert Path("check.md").read_text().startswith("## REFUSED: suite.yaml\n\n- nowhere.json: ")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "steps.md")
     assert _check(*files) == 0
     assert not ET.parse("check.xml").getroot().findall(".//error")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -327,6 +354,8 @@ def test_bad_input_leaves_no_green_report_behind(
     found = json.loads(Path("check.json").read_bytes())
     assert (found["status"], found["exit_code"]) == ("refused", 2)
     assert "::error" in capsys.readouterr().out
+    titles = [line for line in Path("steps.md").read_text().splitlines() if line.startswith("## ")]
+    assert [title.split(":")[0] for title in titles] == ["## PASSED", "## REFUSED"]
 
 
 def test_a_check_that_breaks_off_leaves_no_green_report_behind(
@@ -337,11 +366,15 @@ def test_a_check_that_breaks_off_leaves_no_green_report_behind(
     def interrupted(*args: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
-    assert _check("--junit", "check.xml") == 0
+    files = ["--junit", "check.xml", "--json", "check.json", "--summary", "check.md"]
+    assert _check(*files) == 0
     monkeypatch.setattr("granite_bench.gate.checking.judge", interrupted)
-    assert _check("--junit", "check.xml") == 130
+    assert _check(*files) == 130
     (error,) = ET.parse("check.xml").getroot().findall(".//error")
     assert "did not finish" in str(error.get("message"))
+    found = json.loads(Path("check.json").read_bytes())
+    assert (found["status"], found["exit_code"]) == ("unfinished", None)
+    assert Path("check.md").read_text().startswith("## UNFINISHED")
     capsys.readouterr()
 
 
@@ -357,10 +390,16 @@ def test_the_default_policy_can_be_printed_and_used(capsys: pytest.CaptureFixtur
 # Updates
 
 
-def test_a_first_baseline_is_made_by_an_update_and_judged_from_then_on() -> None:
-    """0 when it is made; a check without an update does not write."""
+def test_a_first_baseline_is_made_by_an_update_and_judged_from_then_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """0 when it is made, of which nothing "passed"; a check without an update does not write."""
     assert _check(baseline="baseline.json") == 2
+    capsys.readouterr()
     assert _update() == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == ("PASSED: small: there was no baseline, and baseline.json was written: 3 new")
+    assert any("average" in line and "43.75" in line for line in others)
     before = Path("baseline.json").read_bytes()
     _write("after", lowered(HALF, by=-0.25, of=20))
     assert _check(baseline="baseline.json") == 0
@@ -386,13 +425,63 @@ def test_a_failed_check_updates_nothing_without_a_reason(
     assert _check(baseline="baseline.json") == 0
 
 
-def test_nothing_incomplete_is_written_whatever_is_accepted() -> None:
-    """A hole in a baseline would hide a task from then on."""
+def test_nothing_incomplete_is_written_whatever_is_accepted_or_judged(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A hole in a baseline would hide a task from then on, also one that no rule is for."""
     assert _update() == 0
     before = Path("baseline.json").read_bytes()
     Path("after/results/org__a/rev-1/TaskB.json").unlink()
     assert _update("--accept", "TaskB is slow") == 3
     assert Path("baseline.json").read_bytes() == before
+    rule = _policy("tasks: {TaskA: {ndcg_at_10: {max_drop: 0.01}}}")
+    capsys.readouterr()
+    for reason in ([], ["--accept", "TaskB is slow"]):
+        assert _check(*rule, baseline="baseline.json") == 0
+        assert _update(*rule, *reason) == 3
+        assert "was not updated: something is incomplete" in " ".join(
+            capsys.readouterr().out.split()
+        )
+    assert Path("baseline.json").read_bytes() == before
+    Path("baseline.json").unlink()
+    capsys.readouterr()
+    assert _update(*rule) == 3
+    out = capsys.readouterr().out
+    assert out.startswith("INCOMPLETE: small: there was no baseline, and none was written")
+    assert "org/a lacks TaskB[en] test, TaskB[de] test" in " ".join(out.split())
+    assert not Path("baseline.json").exists()
+
+
+def test_a_reason_is_kept_with_the_model_that_it_is_of_alone() -> None:
+    """org/b did not change: its best stays what it was, and it gets no entry."""
+    for task, scores in (("TaskA", HALF), ("TaskB", {"en": HALF, "de": GERMAN})):
+        write_measured(Path("after"), "org/b", task, scores)
+    assert _update() == 0
+    _write("after", lowered(HALF, by=0.5, of=10))
+    assert _update("--accept", "smaller a") == 0
+    models = json.loads(Path("baseline.json").read_bytes())["models"]
+    reasons = {
+        name: [entry["accepted"] for entry in model["history"]] for name, model in models.items()
+    }
+    assert reasons == {"org/a": [None, "smaller a"], "org/b": [None]}
+    before = Path("baseline.json").read_bytes()
+    assert _update("--accept", "other words") == 0
+    assert Path("baseline.json").read_bytes() == before
+
+
+def test_a_drift_that_is_accepted_later_starts_the_best_anew() -> None:
+    """The same scores as in the baseline fail by a new rule; the reason is an entry of its own."""
+    assert _update() == 0
+    loose, strict = (
+        f"default: {{max_drop: 0.1, significant: false{rest}}}"
+        for rest in ("", ", max_drop_since_best: 0.01")
+    )
+    _write("after", lowered(HALF, by=0.5, of=10))
+    assert _update(*_policy(loose)) == 0
+    assert _update(*_policy(strict)) == 1
+    assert _update(*_policy(strict), "--accept", "worth it") == 0
+    assert [entry["accepted"] for entry in _history()] == [None, None, "worth it"]
+    assert _check(*_policy(strict), baseline="baseline.json") == 0
 
 
 def test_what_is_not_like_for_like_is_written_with_a_reason_alone(
@@ -430,6 +519,66 @@ def test_an_update_of_a_part_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     for part in ("is for whole suites", "under its own name", "needs a reason"):
         assert part in err
     assert not Path("baseline.json").exists()
+
+
+def _statuses(*arguments: str, baseline: str, results: str = "after") -> dict[str, set[str]]:
+    """Candidate -> how its verdicts came out."""
+    command = ["check", "--suite", "suite.yaml", "--baseline", baseline, "--out", results]
+    main([*command, "--no-run", "--json", "check.json", *arguments])
+    found: dict[str, set[str]] = {}
+    for each in json.loads(Path("check.json").read_bytes())["verdicts"]:
+        found.setdefault(each["candidate"], set()).add(each["status"])
+    return found
+
+
+def test_a_model_of_the_folder_that_has_no_results_is_incomplete() -> None:
+    """As one of a file; and what the baseline does not have is not judged where nobody names it."""
+    for root, model in (("before", "org/b"), ("after", "org/new")):
+        write_measured(Path(root), model, "TaskA", HALF)
+        write_measured(Path(root), model, "TaskB", {"en": HALF, "de": GERMAN})
+    assert _check() == 3
+    assert _statuses(baseline="before") == {"org/a": {"passed"}, "org/b": {"incomplete"}}
+    assert _statuses("--model", "org/a", baseline="before") == {"org/a": {"passed"}}
+
+
+def test_the_command_of_a_variant_that_is_missing_makes_it() -> None:
+    """By the settings that the baseline has."""
+    for task, scores in (("TaskA", HALF), ("TaskB", {"en": HALF, "de": GERMAN})):
+        write_measured(Path("before"), "org/a", task, scores, settings={"embed_dim": 128})
+    assert _check("--json", "check.json") == 3
+    verdicts = json.loads(Path("check.json").read_bytes())["verdicts"]
+    missing = next(each for each in verdicts if each["status"] == "incomplete")
+    assert "--model org/a --dims 128" in missing["command"]
+
+
+def test_a_folder_held_against_itself_passes_and_says_that_nothing_can_fail(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also through a link; not so with a variant held against the model."""
+    said = "org/a: the baseline's results are the candidate's own files, so nothing can fail"
+    Path("link").symlink_to("after")
+    for baseline in ("after", "link"):
+        assert _check(baseline=baseline) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+    assert _check() == 0
+    assert "own files" not in capsys.readouterr().out
+    for task, scores in (("TaskA", HALF), ("TaskB", {"en": HALF, "de": GERMAN})):
+        write_measured(Path("after"), "org/a", task, scores, settings={"embed_dim": 128})
+    variant = ["--model", "org/a (embed_dim=128)", "--baseline-model", "org/a"]
+    assert _check(*variant, baseline="after") == 0
+    assert "own files" not in capsys.readouterr().out
+
+
+def test_two_models_of_one_name_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them would be judged, and the other would be forgotten."""
+    for folder in ("one/m", "two/m"):
+        Path(folder).mkdir(parents=True)
+    where = ["check", "--suite", "suite.yaml", "--baseline", "before"]
+    assert main([*where, "--model", "one/m", "--model", "two/m"]) == 2
+    assert "2 models are called local/m" in capsys.readouterr().err
+    write_measured(Path("after"), "org/a", "TaskA", HALF, revision="rev-2")
+    assert _check("--model", "org/a@rev-1", "--model", "org/a@rev-2") == 2
+    assert "2 models are called org/a" in capsys.readouterr().err
 
 
 def test_a_model_of_the_file_that_has_no_results_is_incomplete() -> None:

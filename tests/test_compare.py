@@ -95,6 +95,16 @@ def test_several_models_are_compared_with_the_first(capsys: pytest.CaptureFixtur
     assert content["reference"]["name"] == "org/better"
 
 
+def test_the_same_scores_without_rows_per_query_are_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No test is needed for that."""
+    for task in "AB":
+        write_result(Path("results"), "org/bare", task, {"test": {"default": 0.5}})
+    [finding] = compared(capsys, "org/bare", "org/bare")["findings"]
+    assert finding == "org/bare [2] has the same scores as org/bare (50.00 to 50.00)."
+
+
 def test_without_rows_per_query_nothing_is_tested(capsys: pytest.CaptureFixture[str]) -> None:
     """And it says so, and which; the difference is there."""
     for task in "AB":
@@ -102,8 +112,8 @@ def test_without_rows_per_query_nothing_is_tested(capsys: pytest.CaptureFixture[
     [finding] = compared(capsys, "org/one", "org/bare")["findings"]
     assert finding == (
         "org/bare scores +18.75 points against org/one (31.25 to 50.00), and nothing tells whether "
-        "that is noise: no scores per query of A test, B test on both sides, which results that "
-        "granite-bench run makes have."
+        "that is noise: no scores per query of A test, B test on both sides; granite-bench run "
+        "leaves them of retrieval tasks."
     )
 
 

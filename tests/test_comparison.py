@@ -232,10 +232,10 @@ def test_an_aggregate_is_compared_by_its_own_score_where_a_part_is_missing(by_gr
 
 
 def test_over_units_is_wider_where_tasks_disagree() -> None:
-    """Four tasks with gains of -0.2, 0, 0.4 and 0.6: on these tasks sure, on others not."""
-    names = "ABCD"
+    """Five tasks with gains from -0.2 to 0.6: on these tasks sure, on others not."""
+    names = "ABCDE"
     one = {of(name): [0.3] * 50 for name in names}
-    gains = dict(zip(names, (-0.2, 0.0, 0.4, 0.6), strict=True))
+    gains = dict(zip(names, (-0.2, 0.0, 0.2, 0.4, 0.6), strict=True))
     other = {of(name): [0.3 + gain] * 50 for name, gain in gains.items()}
     found = compared(one, other, suite_of(*names))
     assert average(found).interval is not None
@@ -244,9 +244,11 @@ def test_over_units_is_wider_where_tasks_disagree() -> None:
     assert found.over_units.low < 0.0 < 0.4 < found.over_units.high
 
 
-def test_over_units_needs_two_units() -> None:
-    """Of one task, nothing is known of others."""
-    assert compared({T: [0.0] * 4}, {T: [0.5] * 4}, suite_of("T")).over_units is None
+def test_over_units_needs_five_units() -> None:
+    """Of a few tasks, too little is known of others."""
+    for names in ("A", "ABCD"):
+        one, other = ({of(name): [score] * 4 for name in names} for score in (0.0, 0.5))
+        assert compared(one, other, suite_of(*names)).over_units is None
 
 
 def test_translations_of_a_query_are_drawn_together() -> None:

@@ -210,10 +210,42 @@ def test_json_has_everything(root: Path) -> None:
     assert content["version"] == 1
     assert set(pair["groups"]) == {"kind"}
     assert [each["significant"] for each in pair["tasks"]] == [True, False, True]
-    assert pair["over_units"]["low"] < 0 < pair["over_units"]["high"]
+    assert pair["over_units"] is None
     assert len(pair["changed_queries"]) == 4
     assert content["pareto"]["by"] == ["average", "docs_per_s"]
     assert content["costs"]["throughput_under"]
+
+
+def test_the_interval_of_tasks_like_these_needs_five_of_them(tmp_path: Path) -> None:
+    """Of three the page says so; of five there is one, around the mean gain of 0.05."""
+    root, names = tmp_path / "results", "ABCDE"
+    for place, task in enumerate(names):
+        write_queries(root, "org/one", task, ONE)
+        write_queries(root, "org/two", task, [value + place / 10 - 0.15 for value in ONE])
+
+    def overall(n_tasks: int) -> tuple[dict[str, str], Page]:
+        suite = suite_of(*names[:n_tasks])
+        sides = find_candidates(["org/one", "org/two"], suite, [root])
+        found = page(report_of(put_side_by_side(sides)), "overall")
+        return dict(zip(found.subheads, (cell.text for cell in found.rows[1]), strict=False)), found
+
+    cells, found = overall(5)
+    low, high = cells["tasks like these"].split(" to ")
+    assert (low[0], high[0]) == ("−", "+")
+    assert any("expanded percentile" in note for note in found.notes)
+    cells, found = overall(3)
+    assert "tasks like these" not in cells
+    assert any("needs 5" in note for note in found.notes)
+
+
+def test_results_of_several_revisions_are_said(root: Path) -> None:
+    """A table may mix them; the difference is then of no one checkpoint."""
+    write_queries(root, "org/two", "D", [0.5] * 10)
+    write_queries(root, "org/two", "A", [0.5] * 10, revision="rev-2")
+    (root / "org__two" / "rev-1" / "A.json").unlink()
+    [warning] = report(root).warnings
+    assert "org/two is of several revisions: rev-1, but A of rev-2" in warning
+    assert report(root, "org/one").warnings == []
 
 
 def test_models_that_took_turns_have_the_ratio_of_their_speeds(root: Path) -> None:

@@ -278,8 +278,57 @@ def test_a_bill_stands_beside_device_costs_of_the_same_documents_alone(root: Pat
 @pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_price_is_above_zero(price: float) -> None:
     """A free device would make every model cost the same."""
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(BadInput, match="above 0"):
         costs_of([], price_per_device_hour=price)
+
+
+# --- variants of a loaded model ---------------------------------------------------------------
+
+
+FROM_STORE = {"n_unique": 100, "n_encoded": 0, "n_truncated": 25, "encode_seconds": 0.0}
+
+
+def test_a_variant_whose_vectors_came_from_the_store_has_its_models_speed(root: Path) -> None:
+    """100 documents in 2 seconds by the model, none by its variants; the note says whose it is."""
+    write(root, "org/a", evaluation())
+    for settings in ({"embed_dim": 128}, {"embed_dim": 128, "output_dtypes": "int8"}):
+        write(root, "org/a", evaluation(docs=FROM_STORE), settings=settings)
+    found = costs(root)
+    assert [each.docs_per_s for each in found.rows] == [50.0] * 3
+    notes = [note for note in found.notes if "came from the store" in note]
+    assert notes[0] == (
+        "Documents per second of org/a (embed_dim=128) are those of org/a, the same loaded model: "
+        "its own vectors came from the store."
+    )
+    assert len(notes) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {"embed_dim": 128, "max_length": 64}},
+        {"settings": {"embed_dim": 128}, "hardware": GPU},
+        {"model": "org/b", "settings": {"embed_dim": 128}},
+    ],
+    ids=["length", "device", "model"],
+)
+def test_no_speed_is_taken_from_what_was_loaded_otherwise(
+    root: Path, change: dict[str, Any]
+) -> None:
+    """Another length, another device, another model: none of them is the same encoding."""
+    write(root, "org/a", evaluation())
+    write(root, change.pop("model", "org/a"), evaluation(docs=FROM_STORE), **change)
+    assert [each.docs_per_s for each in costs(root).rows] == [50.0, None]
+
+
+def test_a_variant_that_was_encoded_has_its_own_speed(root: Path) -> None:
+    """25 documents per second, whatever the model's own run took; nothing is noted."""
+    own = {"n_unique": 100, "n_encoded": 100, "n_truncated": 0, "encode_seconds": 4.0}
+    write(root, "org/a", evaluation())
+    write(root, "org/a", evaluation(docs=own), settings={"embed_dim": 128})
+    found = costs(root)
+    assert [each.docs_per_s for each in found.rows] == [50.0, 25.0]
+    assert not found.notes
 
 
 # --- turns ------------------------------------------------------------------------------------

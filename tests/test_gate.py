@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gate_tree import Queries, lowered, measured, write_measured
-from results_tree import suite_of
+from results_tree import suite_of, write_result
 
 from granite_bench.errors import BadInput
 from granite_bench.gate.baseline_file import HistoryEntry, StoredModel
@@ -182,6 +182,49 @@ def test_a_drop_that_cannot_be_tested_counts_and_says_so(tmp_path: Path) -> None
     assert any("nothing can be tested: TaskA of org/a" in note for note in judged.notes)
 
 
+@pytest.mark.parametrize(("n", "status"), [(1, FAILED), (5, FAILED), (6, PASSED)])
+def test_a_drop_that_no_test_could_show_on_so_few_queries_counts(
+    tmp_path: Path, n: int, status: Status
+) -> None:
+    """
+    All of 5 queries on one side are p 2 / 2^5 = 0.0625, of 6 they are 0.031.
+
+    With 6 the test could have found a drop and did not: one gains, p 2 x 7 / 2^6.
+    """
+    after = [*lowered([0.5] * n, by=0.2, of=n - 1)[: n - 1], 0.3 if n < 6 else 0.55]
+    policy = _policy(default={"max_drop": 0.01})
+    verdict = _only(_judge(tmp_path, {"TaskA": [0.5] * n}, {"TaskA": after}, policy))
+    assert verdict.status is status
+    queries = "1 query" if n == 1 else f"{n} queries"
+    said = f"the policy allows 1.00; {queries} could never show a drop as significant, so it counts"
+    assert (said in verdict.sentence) is (status is FAILED)
+
+
+def test_what_a_test_could_show_is_by_its_correction(tmp_path: Path) -> None:
+    """All of 8 queries are p 0.008, of which 10 parts beside one another make 0.08."""
+    for n_parts, status in ((2, PASSED), (10, FAILED)):
+        names = [f"l{number}" for number in range(n_parts)]
+        suite = suite_of({"name": "TaskA", "subsets": names})
+        before = {"TaskA": {name: [0.5] * 8 for name in names}}
+        after = {"TaskA": {**before["TaskA"], "l0": [0.2] * 5 + [0.5] * 3}}
+        judged = _judge(
+            tmp_path / str(n_parts), before, after, _policy(parts={"max_drop": 0.03}), suite=suite
+        )
+        assert judged.verdicts[0].status is status
+
+
+def test_a_score_below_zero_may_stay_as_it_is(tmp_path: Path) -> None:
+    """A correlation of -0.2 against itself, at an allowance in percent."""
+    suite = suite_of("TaskS", metric="cosine_spearman")
+    for root in ("before", "after"):
+        write_result(
+            tmp_path / root / "results", "org/a", "TaskS",
+            {"test": {"default": {"cosine_spearman": -0.2}}},
+        )  # fmt: skip
+    policy = _policy(default={"max_drop": "2%", "significant": False})
+    assert _only(_judge(tmp_path, {}, {}, policy, suite=suite)).status is PASSED
+
+
 def test_the_same_scores_pass_and_say_that_they_are_the_same(tmp_path: Path) -> None:
     """No change is neither a drop nor an improvement."""
     judged = _judge(tmp_path, {"TaskA": HALF}, {"TaskA": HALF}, _policy(default={"max_drop": 0}))
@@ -290,9 +333,7 @@ def test_a_task_that_the_candidate_lacks_is_incomplete(tmp_path: Path) -> None:
     assert (judged.candidate_incomplete, judged.baseline_incomplete) == (True, False)
     verdict = judged.verdicts[1]
     assert verdict.command == "again org/a TaskB True"
-    assert verdict.sentence == (
-        "nDCG@10 of TaskB cannot be judged: the candidate has no result of it"
-    )
+    assert verdict.sentence == ("nDCG@10 of TaskB cannot be judged: the candidate does not have it")
 
 
 def test_a_task_that_the_baseline_lacks_is_incomplete_on_its_side(tmp_path: Path) -> None:
@@ -302,6 +343,7 @@ def test_a_task_that_the_baseline_lacks_is_incomplete_on_its_side(tmp_path: Path
     after = {"TaskA": lowered(HALF, by=0.5, of=50), "TaskB": HALF}
     judged = _judge(tmp_path, {"TaskA": HALF}, after, policy, suite=suite)
     assert _statuses(judged) == {"TaskA": FAILED, "TaskB": INCOMPLETE}
+    assert judged.verdicts[1].command == "again org/a TaskB False"  # a run would not mend it
     assert (judged.candidate_incomplete, judged.baseline_incomplete) == (False, True)
 
 
@@ -313,6 +355,49 @@ def test_a_missing_subset_is_named(tmp_path: Path) -> None:
         _policy(default={"max_drop": 0.01}, parts={"max_drop": 0.01}), suite=suite,
     )  # fmt: skip
     assert _only(judged).sentence.endswith("the candidate lacks TaskA[de] test (1 of 2)")
+
+
+def test_a_part_that_is_missing_never_passes_where_parts_alone_are_judged(tmp_path: Path) -> None:
+    """Whichever side lacks it, and of a model that the baseline does not have yet."""
+    suite = suite_of({"name": "TaskA", "subsets": ["en", "de"]}, "TaskB")
+    whole = {"TaskA": {"en": HALF, "de": HALF}, "TaskB": HALF}
+    hole = {"TaskA": {"en": HALF}, "TaskB": HALF}
+    policy = _policy(parts={"max_drop": 0.01})
+    for name, before, after in (("now", whole, hole), ("before", hole, whole)):
+        judged = _judge(tmp_path / name, before, after, policy, suite=suite)
+        assert _statuses(judged) == {"parts of TaskA": INCOMPLETE}
+        assert (judged.candidate_incomplete, judged.baseline_incomplete) == (
+            name == "now", name == "before",
+        )  # fmt: skip
+        assert "lacks TaskA[de] test (1 of 2)" in _only(judged).sentence
+    pair = Pair(measured(tmp_path / "now" / "after", "org/a", suite), None)
+    assert _statuses(judge([pair], suite, policy, _command)) == {"parts of TaskA": INCOMPLETE}
+
+
+def test_a_mean_without_its_parts_is_judged_as_a_mean_alone(tmp_path: Path) -> None:
+    """Both sides have the whole, whose data have no revision of their own; one has no parts."""
+    suite = suite_of({"name": "Both", "parts": ["PartA", "PartB"]})
+    before = {"Both": HALF}
+    after = {"PartA": HALF, "PartB": HALF}
+    policy = _policy(default={"max_drop": 0.02}, parts={"max_drop": 0.04})
+    judged = _judge(
+        tmp_path, before, after, policy, suite=suite, after_options={"dataset_revision": "part-1"}
+    )
+    assert _statuses(judged) == {"Both": PASSED, "parts of Both": INCOMPLETE}
+    assert judged.verdicts[1].sentence == (
+        "the parts of Both cannot be judged: the baseline has their mean alone"
+    )
+    assert judged.baseline_incomplete
+
+
+def test_what_is_not_compared_need_not_be_alike(tmp_path: Path) -> None:
+    """Parts are compared where both have them; an own score of one side, of before, is not."""
+    suite = suite_of({"name": "Both", "parts": ["PartA", "PartB"]})
+    parts = {"PartA": HALF, "PartB": HALF}
+    write_measured(tmp_path / "before", "org/a", "Both", HALF, dataset_revision="1.0")
+    judged = _judge(tmp_path, parts, parts, _policy(default={"max_drop": 0.02}), suite=suite)
+    assert _statuses(judged) == {"Both": PASSED}
+    assert list(judged.unlike) == []
 
 
 def test_an_aggregate_is_judged_by_its_parts(tmp_path: Path) -> None:
@@ -332,7 +417,7 @@ def test_a_task_that_failed_to_run_is_incomplete_with_its_cause(tmp_path: Path) 
     """Whatever result of it there is from before."""
     judged = _judge(
         tmp_path, {"TaskA": HALF}, {"TaskA": HALF}, _policy(default={"max_drop": 0.01}),
-        causes={"TaskA": "out of memory"},
+        causes={"TaskA": "out of\n  memory"},
     )  # fmt: skip
     assert _only(judged).status is INCOMPLETE
     assert _only(judged).sentence == "running TaskA failed: out of memory"
@@ -353,6 +438,7 @@ def test_a_model_that_the_baseline_does_not_have_yet_passes_and_says_so(tmp_path
     judged = judge([pair], suite, policy, _command)
     assert _statuses(judged) == {"TaskA": PASSED, "TaskB": INCOMPLETE}
     assert "the baseline does not have the model yet" in judged.verdicts[0].sentence
+    assert [each.score for each in judged.verdicts] == [0.5, None]
     assert judged.candidate_incomplete
 
 
@@ -371,7 +457,7 @@ def test_results_of_other_data_are_refused_whatever_fell(tmp_path: Path) -> None
     assert "--allow dataset" in str(caught.value)
     for allowed in ("dataset", "all"):
         judged = _judge(tmp_path / allowed, before, after, policy, allowed=[allowed], **options)
-        assert judged.unlike
+        assert list(judged.unlike) == ["org/a"]
         assert any(note.startswith("allowed, though not like for like") for note in judged.notes)
         assert set(_statuses(judged).values()) == {FAILED}
 

@@ -144,6 +144,20 @@ def test_evaluations_that_differ_alike_are_said_once() -> None:
     assert str(difference) == said
 
 
+def test_an_evaluation_is_named_once_whatever_metrics_it_is_scored_by() -> None:
+    """Two metrics of one task are one place where the data differ."""
+    by_recall = replace(E, metric="recall_at_100")
+    one, other = (
+        replace(
+            model(),
+            evaluations={each: Measurement(0.0, Made(revision), None) for each in (E, by_recall)},
+        )
+        for revision in ("r1", "r2")
+    )
+    [difference] = unlike(one, other, [E, by_recall])
+    assert difference.labels == ("T test",)
+
+
 def test_what_one_lacks_is_not_compared() -> None:
     """That is missing, and no difference."""
     other = model("org/b", evaluation=replace(E, task="U"), dataset_revision="r2")

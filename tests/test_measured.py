@@ -87,6 +87,23 @@ def test_an_aggregate_has_the_mean_of_its_parts(tmp_path: Path) -> None:
     assert list(found.missing) == []
 
 
+def test_the_mean_of_parts_has_no_data_of_its_own(tmp_path: Path) -> None:
+    """Its parts are data sets with revisions of their own; what was cut of all is its sum."""
+    root = tmp_path / "results"
+    write_queries(root, "org/a", "P", [0.0, 0.5], dataset_revision="rev-P", content="p")
+    write_queries(root, "org/a", "R", [0.75, 0.75], dataset_revision="rev-R", content="r")
+    made = measured(root, suite_of({"name": "Whole", "parts": ["P", "R"]})).evaluations[of("Whole")]
+    assert (made.made.dataset_revision, made.made.data_sha256) == ("", None)
+    assert made.made.n_truncated == 25 + 25
+
+
+def test_a_revision_that_mteb_does_not_know_is_none(tmp_path: Path) -> None:
+    """Public results of before have the word None there."""
+    write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5], dataset_revision="None")
+    found = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")]
+    assert found.made.dataset_revision == ""
+
+
 def test_an_aggregate_that_lacks_a_part_has_no_score(tmp_path: Path) -> None:
     """Nothing is averaged over holes."""
     write_queries(tmp_path / "results", "org/a", "P", [0.0, 0.5])
@@ -155,16 +172,64 @@ def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
         measured(root, suite_of("T", "U"))
     assert [fault.what.split(":")[0] for fault in error.value.faults] == [
         "is no Parquet file",
-        "has no column query_id",
+        "has no column query_id of text",
     ]
+
+
+def _with_scores(values: list[Any]) -> Any:
+    return lambda rows: rows.set_column(3, "ndcg_at_10", pa.array(values))
 
 
 def test_a_metric_that_rows_lack_leaves_the_score(tmp_path: Path) -> None:
     """Rows of an earlier release, with nulls where it stored nothing."""
     path = write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5])
-    rewrite(path, lambda r: r.set_column(3, "ndcg_at_10", pa.array([0.5, None], pa.float64())))
+    rewrite(path, lambda rows: _with_scores([None, None])(rows).cast(rows.schema))
     found = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")]
     assert (found.value, found.queries) == (0.5, None)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_metric_that_some_rows_lack_is_refused(tmp_path: Path, value: float | None) -> None:
+    """No release wrote that; the first query without it is named."""
+    path = write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5])
+    rewrite(path, _with_scores([0.5, value]))
+    with pytest.raises(BadInput, match=r"ndcg_at_10 of 1 of 2 queries of T test .*'q1'") as caught:
+        measured(tmp_path / "results", suite_of("T"))
+    assert caught.value.faults[0].where.endswith("T.parquet")
+
+
+def test_rows_that_lack_queries_which_were_run_are_refused(tmp_path: Path) -> None:
+    """The record has 4 and the rows 3, whose mean is the same."""
+    path = write_queries(tmp_path / "results", "org/a", "T", [0.5] * 4)
+    rewrite(path, lambda rows: rows.slice(1))
+    with pytest.raises(BadInput, match="has 3 queries of T test, and 4 were run"):
+        measured(tmp_path / "results", suite_of("T"))
+
+
+def test_a_record_that_does_not_count_queries_leaves_the_rows_as_they_are(tmp_path: Path) -> None:
+    """Those of earlier releases."""
+    path = write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5])
+    record = json.loads(record_path(path).read_text())
+    del record["runs"][0]["evaluations"][0]["n_queries"]
+    record_path(path).write_text(json.dumps(record))
+    assert measured(tmp_path / "results", suite_of("T")).evaluations[of("T")].queries is not None
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "values", "said"),
+    [
+        (0, "split", [1, 2], "has no column split of text"),
+        (3, "ndcg_at_10", ["high", "low"], "has no numbers of ndcg_at_10"),
+    ],
+)
+def test_rows_of_other_types_are_refused(
+    tmp_path: Path, column: int, name: str, values: list[Any], said: str
+) -> None:
+    """A split of numbers, a metric of words."""
+    path = write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5])
+    rewrite(path, lambda rows: rows.set_column(column, name, pa.array(values)))
+    with pytest.raises(BadInput, match=said):
+        measured(tmp_path / "results", suite_of("T"))
 
 
 @pytest.mark.parametrize(

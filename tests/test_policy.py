@@ -60,6 +60,11 @@ def test_a_percentage_is_of_the_score_and_a_number_is_taken_from_it() -> None:
     assert Allowance(0.02).of(0.5) == 0.02
 
 
+def test_a_share_of_a_score_below_zero_is_no_gain_that_is_asked_for() -> None:
+    """A correlation of -0.5 may fall by 2% of 0.5."""
+    assert Allowance(0.02, relative=True).of(-0.5) == pytest.approx(0.01)
+
+
 def test_tasks_without_a_rule_are_not_judged(tmp_path: Path) -> None:
     """Without a default, only the tasks that are named have rules."""
     policy = _load(
@@ -99,13 +104,13 @@ def test_all_faults_of_a_policy_are_named_at_once(tmp_path: Path) -> None:
     together = "\n".join(faults)
     for part in (
         "alpha: input should be less than 1",
-        "default.max_drop: is a fraction from 0 to 1 (0.01 is one point)",
+        "default.max_drop: is a fraction below 1 (0.01 is one point)",
         "default.signifcant: unknown key\n  did you mean 'significant'?",
         "average.max_drop: is missing",
         "average.significant: ",
         "suite small has no task 'SciFacts'\n  did you mean 'SciFact'",
         "unknown metric 'nDCG@10'\n  did you mean 'ndcg_at_10'",
-        "NFCorpus.nDCG@10.max_drop: is a fraction from 0 to 1",
+        "NFCorpus.nDCG@10.max_drop: is a fraction below 1",
         "speed.min_ratio: input should be greater than 0",
         "key 'name' stands here twice",
     ):
@@ -113,11 +118,31 @@ def test_all_faults_of_a_policy_are_named_at_once(tmp_path: Path) -> None:
     assert len(faults) == 10
 
 
-@pytest.mark.parametrize("value", ["1.01", "-0.1", "101%", "-1%", "x%", "true", ".nan", "[1]"])
-def test_an_allowance_outside_of_its_range_is_a_fault(tmp_path: Path, value: str) -> None:
-    """A fraction or a percentage, from none to all."""
+@pytest.mark.parametrize(
+    "value", ["1", "1.0", "2", "-0.1", "101%", "-1%", "x%", "five", "true", ".nan", "[1]"]
+)
+@pytest.mark.parametrize("key", ["max_drop", "max_drop_since_best"])
+def test_an_allowance_outside_of_its_range_is_a_fault(tmp_path: Path, key: str, value: str) -> None:
+    """A fraction below 1, since who writes 1 means a point, or a percentage up to all."""
+    other = "" if key == "max_drop" else "max_drop: 0, "
+    (fault,) = _faults(tmp_path, f"version: 1\nname: x\ndefault: {{{other}{key}: {value}}}\n")
+    assert f"default.{key}: is a fraction below 1" in fault
+
+
+def test_a_share_may_be_all_of_a_score(tmp_path: Path) -> None:
+    """100% is no slip of the pen."""
+    policy = _load(tmp_path, "version: 1\nname: x\ndefault: {max_drop: 100%}\n")
+    assert policy.default is not None
+    assert policy.default.max_drop == Allowance(1.0, relative=True)
+
+
+@pytest.mark.parametrize("value", ["1e-2", "'0.01'"])
+def test_a_number_that_yaml_takes_for_text_is_a_fault_with_the_number(
+    tmp_path: Path, value: str
+) -> None:
+    """YAML 1.1 wants a point in 1.0e-2."""
     (fault,) = _faults(tmp_path, f"version: 1\nname: x\ndefault: {{max_drop: {value}}}\n")
-    assert "default.max_drop: is a fraction from 0 to 1" in fault
+    assert "default.max_drop: is text to YAML: write 0.01" in fault
 
 
 def test_a_policy_that_judges_nothing_is_a_fault(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def check(
     """Run models on a suite, and fail where they are worse than a baseline by more than allowed."""
     outputs = _Outputs(suite, junit, as_json, summary, not no_annotations)
     # Whatever ends this process, nobody reads the files of an earlier check for its own.
-    outputs.refuse([Fault("granite-bench check", "did not finish")], quiet=True)
+    outputs.begin()
     try:
         found = _check(ctx, suite, no_run=no_run, **options)
     except BadInput as error:
@@ -198,27 +198,49 @@ class _Outputs:
             write_atomically(self.json, as_json(check).encode())
         if self.summary is not None:
             write_atomically(self.summary, step_summary(check).encode())
-        elif named := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(named).open("a", encoding="utf-8") as file:
-                file.write(step_summary(check))
+        else:
+            self._append_step_summary(step_summary(check))
         if self._in_workflow:
             for line in annotations(check):
                 click.echo(line)
 
-    def refuse(self, faults: Sequence[Fault], *, quiet: bool = False) -> None:
-        """What kept the check from judging anything; *quiet* writes the files alone."""
-        from granite_bench.files import write_atomically
-        from granite_bench.report.gate import refusal_as_json
-        from granite_bench.report.github import refusal_annotations
-        from granite_bench.report.junit import refusal_as_junit
+    def begin(self) -> None:
+        """Put files that say that the check did not finish in the place of earlier ones."""
+        from granite_bench.report.gate import UNFINISHED
 
-        if self.junit is not None:
-            write_atomically(self.junit, refusal_as_junit(self.suite, faults))
-        if self.json is not None:
-            write_atomically(self.json, refusal_as_json(self.suite, faults).encode())
-        if self._in_workflow and not quiet:
+        self._write_refusal([Fault("granite-bench check", "did not finish")], UNFINISHED)
+
+    def refuse(self, faults: Sequence[Fault]) -> None:
+        """What kept the check from judging anything."""
+        from granite_bench.report.gate import REFUSED, refusal_summary
+        from granite_bench.report.github import refusal_annotations
+
+        self._write_refusal(faults, REFUSED)
+        if self.summary is None:
+            self._append_step_summary(refusal_summary(self.suite, faults))
+        if self._in_workflow:
             for line in refusal_annotations(faults):
                 click.echo(line)
+
+    def _write_refusal(self, faults: Sequence[Fault], status: str) -> None:
+        from granite_bench.files import write_atomically
+        from granite_bench.report.gate import refusal_as_json, refusal_summary
+        from granite_bench.report.junit import refusal_as_junit
+
+        contents = (
+            (self.junit, refusal_as_junit(self.suite, faults, status)),
+            (self.json, refusal_as_json(self.suite, faults, status).encode()),
+            (self.summary, refusal_summary(self.suite, faults, status).encode()),
+        )
+        for path, content in contents:
+            if path is not None:
+                write_atomically(path, content)
+
+    def _append_step_summary(self, text: str) -> None:
+        """What other steps wrote stays."""
+        if named := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(named).open("a", encoding="utf-8") as file:
+                file.write(text)
 
     @property
     def _in_workflow(self) -> bool:

@@ -75,6 +75,7 @@ tasks_option = click.option(
 
 out_option = click.option(
     "--out",
+    "--results",
     "results",
     type=click.Path(path_type=Path),
     default=Path("results"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.mirror import model_hash
 from granite_bench.results import read_results
 from granite_bench.suite import Suite
 from granite_bench.table import Options, Row, Table, make_table
@@ -157,6 +158,9 @@ def _find(asked: _Asked, tables: _Tables) -> tuple[str, Row, Table]:
         for row in chosen.rows
         if _plain(row) in (asked.model, local) and _texts(row.settings) == asked.settings
     ]
+    if local and len(rows) > 1:
+        content = model_hash(Path(asked.whole))  # of which a revision is the beginning
+        rows = [row for row in rows if content.startswith(row.revision)] or rows
     if len(rows) != 1:
         raise BadInput(_fault(asked, local or asked.model, rows, table, tables))
     revision = f" @{rows[0].revision[:7]}" if asked.revision else ""

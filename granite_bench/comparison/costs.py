@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from granite_bench.comparison.bills import bill_per_million_docs, is_served, runs_of
+from granite_bench.comparison.shared_speeds import shared_notes, speeds_of_rows
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.speed_columns import Conditions, Speed, protocol_labels
 from granite_bench.speed_comparison import Ratio
@@ -118,7 +119,7 @@ class Costs:
             no row has any.
         throughput_under: that protocol, device and dtype, in words.
         latency_under: the same of the latencies, and what they are from and to.
-        notes: what a reader must know of the money and the storage, in sentences.
+        notes: what a reader must know of the money, the storage and the speeds, in sentences.
     """
 
     rows: Sequence[Cost]
@@ -149,10 +150,11 @@ def costs_of(
             throughput or no latency, among all.
 
     Raises:
-        BadInput: no row was measured under *protocol*.
+        BadInput: no row was measured under *protocol*, or the price is none.
     """
     if price_per_device_hour is not None and not 0 < price_per_device_hour < math.inf:
-        raise ValueError(f"a price is above 0 and finite, not {price_per_device_hour}")
+        what = f"is no price: {price_per_device_hour:g}"
+        raise BadInput(Fault("--price-per-device-hour", what, "give a number above 0"))
     found = _measured(rows)
     _check_protocol(protocol, found)
     speeds = _chosen(
@@ -171,7 +173,15 @@ def costs_of(
         protocol=_protocol(speeds) if speeds else "",
         throughput_under=_label(speeds, found),
         latency_under=_latency_label(latencies, found),
-        notes=[*money.notes(rows, costs, _label(speeds, found)), *_storage_notes(rows)],
+        notes=[
+            *money.notes(rows, costs, _label(speeds, found)),
+            *_storage_notes(rows),
+            *shared_notes(
+                (rows[place].model, figures.documents_of)
+                for place, figures in sorted(of_speed.items())
+                if figures.documents_of
+            ),
+        ],
     )
 
 
@@ -183,12 +193,13 @@ _Under: TypeAlias = Conditions | tuple[str, str]
 
 @dataclass(frozen=True)
 class _Figures:
-    """What was measured of one row under one set of conditions."""
+    """What was measured of one row under one set of conditions; *documents_of* as of RowSpeed."""
 
     throughput: Mapping[str, float] = field(default_factory=dict)
     query_p50_ms: float | None = None
     query_p95_ms: float | None = None
     record: SpeedRecord | None = None
+    documents_of: str = ""
 
 
 _NOTHING = _Figures()
@@ -198,11 +209,14 @@ def _measured(rows: Sequence[Row]) -> dict[_Under, dict[int, _Figures]]:
     """Conditions -> place of a row -> its figures; those of records first."""
     of_records: dict[Conditions, dict[int, _Figures]] = {}
     of_runs: dict[tuple[str, str], dict[int, _Figures]] = {}
+    shared = speeds_of_rows(rows)
     for place, row in enumerate(rows):
         for record in row.speed_records:
             of_records.setdefault(record.conditions, {}).setdefault(place, _of_record(record))
-        for speed in row.speeds:
-            of_runs.setdefault((speed.device, speed.protocol), {})[place] = _of_run(speed)
+        for found_of_run in shared[place]:
+            speed = found_of_run.speed
+            figures = _of_run(speed, found_of_run.documents_of)
+            of_runs.setdefault((speed.device, speed.protocol), {})[place] = figures
     found: dict[_Under, dict[int, _Figures]] = {}
     found.update((key, of_records[key]) for key in sorted(of_records))
     found.update((key, of_runs[key]) for key in sorted(of_runs))
@@ -219,10 +233,11 @@ def _of_record(record: SpeedRecord) -> _Figures:
     )
 
 
-def _of_run(speed: Speed) -> _Figures:
+def _of_run(speed: Speed, documents_of: str) -> _Figures:
     named = {DOCS: speed.docs_per_second, "pairs/s": speed.pairs_per_second}
     throughput = {unit: figure for unit, figure in named.items() if figure is not None}
-    return _Figures(throughput, speed.query_p50_ms, speed.query_p95_ms)
+    latencies = speed.query_p50_ms, speed.query_p95_ms
+    return _Figures(throughput, *latencies, documents_of=documents_of)
 
 
 def _protocol(under: _Under) -> str:

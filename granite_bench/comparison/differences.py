@@ -7,8 +7,9 @@ Nothing is averaged over holes: a column that one of the two lacks in part has n
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,11 +27,12 @@ from granite_bench.significance import (
     tally,
 )
 from granite_bench.stats import (
+    LEAST_UNITS,
     BootstrapMean,
     ConfidenceInterval,
     Floats,
     bootstrap_mean,
-    resampled_units,
+    interval_over_units,
     weighted_mean,
 )
 from granite_bench.suite import Suite, SuiteTask
@@ -66,10 +68,11 @@ class Difference:
             single query, too, and so are effect_size and detectable.
         p: of the two-sided paired randomisation test.
         p_holm: the same, corrected for all columns that stand beside this one.
+        p_least: the smallest that *p* can come to on so many queries, all of them on one side.
         tally: queries on which the second is better, level and worse.
         effect_size: Cohen's d of paired data.
         detectable: the smallest true difference that these queries would show as significant
-            with a probability of 80 %.
+            with a probability of 80 %, without a correction for other columns.
     """
 
     column: str
@@ -80,6 +83,7 @@ class Difference:
     interval: ConfidenceInterval | None = None
     p: float | None = None
     p_holm: float | None = None
+    p_least: float | None = None
     tally: Tally | None = None
     effect_size: float | None = None
     detectable: float | None = None
@@ -105,11 +109,12 @@ class Comparison:
         average: over the suite by its rule; None unless every evaluation is there on both sides.
         over_units: the interval of the average that resamples the tasks (or groups, where they
             are averaged) and their queries: what to expect on tasks like these. None where there
-            are not two of them with scores per query.
+            are fewer than stats.LEAST_UNITS of them with scores per query.
         tasks: a difference each, in the suite's order; those that both have completely.
         groups: grouping -> the same by group.
         parts: of tasks of several splits and subsets, the same by each.
-        unlike: what is not like for like.
+        evaluations: those that any of these is over.
+        unlike: what is not like for like among them.
     """
 
     one: Measured
@@ -119,6 +124,7 @@ class Comparison:
     tasks: Sequence[Difference]
     groups: Mapping[str, Sequence[Difference]]
     parts: Sequence[Difference]
+    evaluations: Collection[Evaluation]
     unlike: Sequence[Unlike]
 
     @property
@@ -172,6 +178,7 @@ def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
         _corrected(tasks),
         groups,
         _corrected(parts),
+        compared,
         unlike(one, other, compared),
     )
 
@@ -215,6 +222,7 @@ class _Pairs:
             found,
             n_queries=sum(len(each.ids) for each in known),
             p=randomisation_p(strata, weight_of, n_permutations=self._n_permutations),
+            p_least=_least_p(sum(map(len, strata)), self._n_permutations),
             tally=tally(np.concatenate([each.differences for each in known])),
         )
         if min(map(len, strata)) < 2:
@@ -228,13 +236,13 @@ class _Pairs:
 
     def over_units(self, units: Sequence[Weights]) -> ConfidenceInterval | None:
         """The interval of the mean over units that are resampled themselves."""
-        if len(units) < 2 or not all(units):
+        if len(units) < LEAST_UNITS or not all(units):
             return None
         paired = [self._of_queries(each) for weights in units for each in weights]
         if any(each is None or len(each.differences) < 2 for each in paired):
             return None
         means = [self._mean(weights) for weights in units]
-        return resampled_units(means, seed=0).interval(1 - ALPHA)
+        return interval_over_units(means, confidence=1 - ALPHA, seed=0)
 
     def _have(self, evaluations: Iterable[Evaluation]) -> bool:
         return all(each in self._one and each in self._other for each in evaluations)
@@ -332,6 +340,28 @@ def _parallel_together(
         sums[queries] = sums.get(queries, 0.0) + weight * each.differences
         shares[queries] = shares.get(queries, 0.0) + weight
     return [sums[key] / shares[key] for key in sums], list(shares.values())
+
+
+def _least_p(n_queries: int, n_permutations: int) -> float:
+    """Of randomisation_p: two of 2^n worlds, or where worlds are drawn, the one seen alone."""
+    if n_queries <= math.log2(n_permutations):
+        return 2.0 ** (1 - n_queries)
+    return 1 / (1 + n_permutations)
+
+
+def can_be_significant(found: Difference, beside: Iterable[Difference], alpha: float) -> bool:
+    """
+    Whether any difference on these queries could be beyond noise.
+
+    Args:
+        found: a column that was tested.
+        beside: the columns that its correction is over; it may be among them.
+        alpha: the level.
+    """
+    if found.p_least is None:
+        return False
+    others = [each.p for each in beside if each.p is not None and each.column != found.column]
+    return holm([found.p_least, *others])[0] < alpha
 
 
 def _corrected(differences: Iterable[Difference]) -> list[Difference]:

@@ -59,7 +59,9 @@ def unlike(one: Measured, other: Measured, evaluations: Iterable[Evaluation]) ->
         for kind, what in said.items():
             if what:
                 found.setdefault((kind, what), []).append(evaluation.label)
-    return [Unlike(kind, what, tuple(labels)) for (kind, what), labels in found.items()]
+    return [
+        Unlike(kind, what, tuple(dict.fromkeys(labels))) for (kind, what), labels in found.items()
+    ]
 
 
 class _Pair:

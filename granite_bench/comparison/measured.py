@@ -158,15 +158,27 @@ def _means_of_parts(
         known = [part for part in parts if part is not None]
         if len(known) == len(parts):
             value = statistics.fmean(part.value for part in known)
-            found[own] = Measurement(value, known[0].made, None)
+            found[own] = Measurement(value, _made_of_parts([part.made for part in known]), None)
     return found
+
+
+def _made_of_parts(parts: Sequence[Made]) -> Made:
+    """Parts are data sets of their own: a mean of them has no revision, content or candidates."""
+    cut = [part.n_truncated for part in parts]
+    return replace(
+        parts[0],
+        dataset_revision="",
+        data_sha256=None,
+        n_truncated=None if None in cut else sum(each or 0 for each in cut),
+        candidates_sha256=None,
+    )
 
 
 class _Rows:
     """The rows per query of one result, read once, where they are wanted."""
 
     def __init__(self, result: Result) -> None:
-        self._path = result.queries_path
+        self._result, self._path = result, result.queries_path
         self._table: pa.Table | None = None
 
     def scores(self, evaluation: Evaluation, score: float) -> QueryScores | None:
@@ -174,7 +186,8 @@ class _Rows:
         The scores of an evaluation's queries; None where there are no rows of it.
 
         Raises:
-            BadInput: the file is broken, or its rows are not those that have this mean.
+            BadInput: the file is broken, lacks queries that were run, or its rows are not those
+                that have this mean.
         """
         import pyarrow.compute as pc
 
@@ -187,9 +200,15 @@ class _Rows:
                 pc.equal(table["subset"], evaluation.subset),
             )
         ).sort_by("query_id")
-        values = _metric(evaluation.metric, here)
+        values = self._metric(evaluation, here)
         if not here.num_rows or values is None:
             return None
+        n_queries = _entry(self._result, evaluation)[1].get("n_queries", 0)
+        if here.num_rows < n_queries:
+            problem = (
+                f"has {here.num_rows:,} queries of {evaluation.label}, and {n_queries:,} were run"
+            )
+            raise BadInput(Fault(str(self._path), problem, _MEND))
         if not abs(float(values.mean()) - score) <= 2 * ROUNDING:
             problem = (
                 f"the {here.num_rows:,} queries of {evaluation.label} have a mean "
@@ -202,7 +221,28 @@ class _Rows:
             raise BadInput(Fault(str(self._path), problem, _MEND))
         return QueryScores(ids, values)
 
+    def _metric(self, evaluation: Evaluation, here: pa.Table) -> Floats | None:
+        """The metric of an evaluation's rows; None where they do not tell it."""
+        try:
+            values = _metric(evaluation.metric, here)
+        except (ValueError, TypeError):
+            problem = f"has no numbers of {evaluation.metric}"
+            raise BadInput(Fault(str(self._path), problem, _MEND)) from None
+        lacking = [] if values is None else np.flatnonzero(~np.isfinite(values)).tolist()
+        if not lacking or values is None:
+            return values
+        # Rows of an earlier release, in one file with later ones, lack what it did not store.
+        if len(lacking) == len(values):
+            return None
+        first = here["query_id"][lacking[0]].as_py()
+        problem = (
+            f"has no {evaluation.metric} of {len(lacking):,} of {len(values):,} queries of "
+            f"{evaluation.label} (first: query '{first}')"
+        )
+        raise BadInput(Fault(str(self._path), problem, _MEND))
 
+
+_IDS = ("split", "subset", "query_id")
 _MEND = "move it and the task's result away and run the task again"
 
 
@@ -212,14 +252,22 @@ def _read(path: Path) -> pa.Table:
 
     try:
         names = pq.read_schema(path).names
-        columns = [name for name in names if name not in ("top_docs", "top_scores")]
-        lacking = {"split", "subset", "query_id"} - set(names)
-        if not lacking:
-            return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
+        table = pq.read_table(
+            path, columns=[name for name in names if name not in ("top_docs", "top_scores")]
+        )
+    except (OSError, pa.ArrowException) as error:
         raise BadInput(Fault(str(path), f"is no Parquet file: {error}", _MEND)) from None
-    problem = f"has no column {', '.join(sorted(lacking))}"
-    raise BadInput(Fault(str(path), problem, _MEND))
+    no_text = [name for name in _IDS if name not in names or not _is_text(table[name].type)]
+    if no_text:
+        problem = f"has no column {', '.join(no_text)} of text"
+        raise BadInput(Fault(str(path), problem, _MEND))
+    return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _ranks(rows: pa.Table) -> Floats:
@@ -236,11 +284,10 @@ _BY_RANK: Mapping[str, Callable[[Floats, int], Floats]] = {
 
 
 def _metric(name: str, rows: pa.Table) -> Floats | None:
-    """mteb's metric of this name, query by query; None where the rows do not tell it."""
+    """mteb's metric of this name, query by query, NaN for a null; None where no column tells it."""
     if name in rows.column_names:
         values: Floats = rows[name].to_numpy().astype(np.float64)
-        # Rows of an earlier release, in one file with later ones, lack what it did not store.
-        return values if np.isfinite(values).all() else None
+        return values
     by_rank = re.fullmatch(r"(mrr|hit_rate)_at_(\d+)", name)
     if by_rank and "first_relevant_rank" in rows.column_names:
         return _BY_RANK[by_rank[1]](_ranks(rows), int(by_rank[2]))
@@ -249,24 +296,29 @@ def _metric(name: str, rows: pa.Table) -> Floats | None:
 
 def _made(result: Result, evaluation: Evaluation) -> Made:
     """What the result says of itself, and its record of this evaluation."""
-    of_result = Made(
-        dataset_revision=result.dataset_revision,
-        mteb_version=result.mteb_version,
-        max_length=length_of(result.settings, [result]),
+    # mteb writes the word where it knows no revision.
+    revision = "" if result.dataset_revision == "None" else result.dataset_revision
+    of_result = Made(revision, None, result.mteb_version, length_of(result.settings, [result]))
+    run, entry = _entry(result, evaluation)
+    if not entry:
+        return of_result
+    costs = [entry[role] for role in ("docs", "queries") if entry.get(role)]
+    return replace(
+        of_result,
+        data_sha256=entry.get("content_sha256"),
+        # A model that searches by itself has no maximum, whatever metadata say.
+        max_length=run["settings"].get("max_length"),
+        n_truncated=sum(cost["n_truncated"] for cost in costs) if costs else None,
+        prompts=entry.get("prompts"),
+        candidates_sha256=entry.get("candidates_sha256"),
     )
+
+
+def _entry(result: Result, evaluation: Evaluation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The run that made an evaluation, and what its record says of it; empty where none says."""
     place = evaluation.split, evaluation.subset
     for run in result.record.get("runs", ()):
         for entry in run["evaluations"]:
             if (entry["split"], entry["subset"]) == place:
-                costs = [entry[role] for role in ("docs", "queries") if entry.get(role)]
-                return Made(
-                    of_result.dataset_revision,
-                    entry.get("content_sha256"),
-                    of_result.mteb_version,
-                    # A model that searches by itself has no maximum, whatever metadata say.
-                    run["settings"].get("max_length"),
-                    sum(cost["n_truncated"] for cost in costs) if costs else None,
-                    entry.get("prompts"),
-                    entry.get("candidates_sha256"),
-                )
-    return of_result
+                return run, entry
+    return {}, {}

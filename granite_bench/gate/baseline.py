@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.gate.baseline_file import (
@@ -43,6 +43,9 @@ class Baseline(Protocol):
             BadInput: there is no such model, or what is there of it cannot be right.
         """
 
+    def settings_of(self, name: str) -> Mapping[str, Any]:
+        """What makes one of *names* a variant."""
+
     def folder_of(self, name: str) -> str | None:
         """Where the model's own files were; None where nothing says."""
 
@@ -62,6 +65,10 @@ class FolderBaseline:
     def find(self, name: str, suites: Sequence[Suite]) -> StoredModel:
         """By name, with "@" and a revision where the folder has several."""
         return StoredModel(self._revision(name).measured(suites), ())
+
+    def settings_of(self, name: str) -> Mapping[str, Any]:
+        """The same of each revision."""
+        return next(each.settings for each in self.found if each.model == name)
 
     def folder_of(self, name: str) -> str | None:
         """As its records say."""
@@ -95,6 +102,10 @@ class FileBaseline:
         if name not in self.models:
             raise BadInput(unknown_model(name, self.models, str(self.path)))
         return self.models[name]
+
+    def settings_of(self, name: str) -> Mapping[str, Any]:
+        """As they were written."""
+        return self.models[name].measured.settings
 
     def folder_of(self, name: str) -> str | None:
         """Folders are of a machine, and the file is for all."""

@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,6 +146,11 @@ def read_baseline_file(path: Path, suite: Suite) -> dict[str, StoredModel]:
     unpacked = _Unpacked(document, path, faults)
     found = {}
     for name, model in document.models.items():
+        faults += [
+            Fault(f"{path}: models.{name}", f"has {_key(evaluation)} {n} times", _MEND)
+            for evaluation, n in Counter(each.evaluation for each in model.evaluations).items()
+            if n > 1
+        ]
         evaluations = {
             each.evaluation: Measurement(each.score, each.made, unpacked.of(name, each))
             for each in model.evaluations
@@ -207,10 +213,23 @@ def values_of(measured: Measured) -> dict[Evaluation, float]:
 
 
 def _document(path: Path, suite: Suite) -> _Document:
+    repeated: dict[str, None] = {}
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                repeated[key] = None
+            found[key] = value
+        return found
+
     try:
-        raw = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        raw = json.loads(path.read_bytes(), object_pairs_hook=members)
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(Fault(str(path), f"cannot be read as JSON: {error}", _MEND)) from None
+    if repeated:
+        faults = [Fault(str(path), f"key '{key}' stands there twice", _MEND) for key in repeated]
+        raise BadInput(shortened(faults, str(path)))
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
         problem = "has no format version: it is no baseline of granite-bench"
         raise BadInput(Fault(str(path), problem, _MEND))
@@ -286,11 +305,24 @@ class _Unpacked:
                 self._refuse(f"queries.{sha256}", "is missing or damaged")
                 self._ids[sha256] = None
             else:
-                self._ids[sha256] = json.loads(content)
+                self._ids[sha256] = _ids(content)
+                if self._ids[sha256] is None:
+                    self._refuse(f"queries.{sha256}", "is no list of different ids")
         return self._ids[sha256]
 
     def _refuse(self, where: str, what: str) -> None:
         self._faults.append(Fault(f"{self._path}: {where}", what, _MEND))
+
+
+def _ids(content: bytes) -> list[str] | None:
+    """None where they are no ids."""
+    try:
+        ids = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        return None
+    return ids if len(set(ids)) == len(ids) else None
 
 
 def _figures(evaluation: Evaluation, found: Measurement) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from granite_bench import __version__
@@ -12,9 +12,10 @@ from granite_bench.errors import BadInput, Fault
 from granite_bench.files import write_atomically
 from granite_bench.gate.baseline import FileBaseline
 from granite_bench.gate.baseline_file import HistoryEntry, StoredModel, as_text, values_of
-from granite_bench.gate.judgement import Judgement
+from granite_bench.gate.judgement import Command, Judgement
+from granite_bench.gate.sentences import MOST_NAMED
 from granite_bench.gate.suite_scores import average_score
-from granite_bench.gate.verdicts import Check, Status
+from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.provenance import code_revision
 from granite_bench.suite import Suite
 
@@ -26,24 +27,32 @@ def with_update(
     suite: Suite,
     candidates: Sequence[Measured],
     accepted: str | None,
+    command: Command,
 ) -> Check:
     """
     Update the baseline, if the check passed or what did not is accepted.
 
-    Nothing that is incomplete is ever written.
+    Nothing that is incomplete is ever written, whatever the policy judges. What is accepted is
+    kept with the models that it is of alone: of the others, the best stays what it was.
 
     Args:
         judged: what the check's verdicts on scores are from.
         accepted: why a drop is; None where nobody says.
+        command: runs what a candidate lacks.
 
     Returns:
-        The check with what became of the update; what was accepted passes.
+        The check with what became of the update; what was accepted passes, and what is missing
+        of a candidate is incomplete, whether or not the policy judges it.
 
     Raises:
         BadInput, StorageError: as update.
     """
     in_the_way = []
-    if judged.candidate_incomplete or _other_holes(check, judged):
+    lacking = [each for each in candidates if each.missing]
+    if lacking or judged.candidate_incomplete or _other_holes(check, judged):
+        if not judged.candidate_incomplete:
+            unjudged = [_not_whole(each, command) for each in lacking]
+            check = replace(check, verdicts=[*check.verdicts, *unjudged])
         in_the_way.append("something is incomplete")
     elif accepted is None:
         what = {
@@ -55,9 +64,12 @@ def with_update(
     if in_the_way:
         note = f"{baseline.path} was not updated: {', '.join(in_the_way)}"
         return replace(check, notes=[*check.notes, note])
-    changed = update(baseline, suite, candidates, accepted)
+    stood = {each.candidate for each in judged.verdicts if each.status is not Status.PASSED}
+    reasons = dict.fromkeys(sorted({*stood, *judged.unlike}), accepted) if accepted else {}
+    changed = update(baseline, suite, candidates, reasons)
     note = f"updated: {', '.join(changed)}" if changed else "is as before: nothing changed"
-    check = replace(check, notes=[*check.notes, f"{baseline.path} {note}"])
+    note = f"{baseline.path} {note}"
+    check = replace(check, notes=[*check.notes, note], baseline_written=bool(changed))
     if accepted is None:
         return check
     verdicts = [
@@ -70,14 +82,17 @@ def with_update(
 
 
 def update(
-    baseline: FileBaseline, suite: Suite, candidates: Sequence[Measured], accepted: str | None
+    baseline: FileBaseline,
+    suite: Suite,
+    candidates: Sequence[Measured],
+    accepted: Mapping[str, str],
 ) -> list[str]:
     """
     Write what was measured to the file, and what changed to its history.
 
     Args:
         candidates: complete; other models of the file stay as they are.
-        accepted: why a drop is; None where there is none.
+        accepted: model -> why what stands against it is accepted.
 
     Returns:
         The models that changed; where there are none, the file is not touched.
@@ -96,14 +111,33 @@ def update(
         before = models.get(candidate.model)
         history = before.history if before is not None else ()
         same = before is not None and _same(before.measured, candidate)
-        if same and (accepted is None or history[-1].accepted == accepted):
+        reason = accepted.get(candidate.model)
+        # A reason is an entry even where no score changed: from it on, the best is another one.
+        if same and (reason is None or history[-1].accepted == reason):
             continue
-        entry = _entry(candidate, suite, accepted)
+        entry = _entry(candidate, suite, reason)
         models[candidate.model] = StoredModel(candidate, (*history, entry))
         changed.append(candidate.model)
     if changed:
         write_atomically(baseline.path, as_text(suite, models).encode())
     return changed
+
+
+def _not_whole(candidate: Measured, command: Command) -> Verdict:
+    """Of one whose holes no rule is for."""
+    name = candidate.model
+    named = ", ".join(candidate.missing[:MOST_NAMED])
+    more = len(candidate.missing) - MOST_NAMED
+    return Verdict(
+        candidate=name,
+        baseline=name,
+        column="update",
+        metric="",
+        status=Status.INCOMPLETE,
+        rule="a baseline is of the whole suite",
+        sentence=f"{name} lacks {named}{f' and {more} more' if more > 0 else ''}",
+        command=command(name, "", missing=True),
+    )
 
 
 def _other_holes(check: Check, judged: Judgement) -> bool:

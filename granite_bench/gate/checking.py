@@ -7,13 +7,14 @@ What can be wrong with the input is found out before anything runs.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.gate.baseline import FileBaseline, FolderBaseline, open_baseline
+from granite_bench.gate.baseline import Baseline, FileBaseline, FolderBaseline, open_baseline
 from granite_bench.gate.baseline_file import StoredModel
 from granite_bench.gate.baseline_update import with_update
 from granite_bench.gate.judgement import Command, Pair, judge
@@ -23,7 +24,7 @@ from granite_bench.gate.sentences import AVERAGE
 from granite_bench.gate.speed_verdicts import speed_to, speed_verdict
 from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.mirror import NO_REVISION
-from granite_bench.results import read_results
+from granite_bench.results import read_results, results_root
 from granite_bench.suite import Suite, load_suite
 from granite_bench.variant_settings import FIRST_STAGE, name_without
 
@@ -56,7 +57,7 @@ class Request:
         suite: a name, or a path to a suite's file.
         baseline: a results folder or a baseline's file.
         policy: a file; None is policy.DEFAULT_POLICY.
-        models: ids and folders; none are the baseline file's, or the suite's.
+        models: ids and folders; none are the baseline's, or the suite's where it has none.
         others_named: whether rerankers, first stages or a panel are asked for.
         tasks: of the suite, to judge alone.
         results: where the candidates' results are.
@@ -142,6 +143,7 @@ def check(
         return reproduce(candidate.argument, candidate.found.settings, task, run=missing)
 
     judged = judge(pairs, suite, policy, command, tasks=request.tasks, allowed=request.allowed)
+    notes = [*judged.notes, *_own_files(request, baseline, pairs)]
     verdicts = [*judged.verdicts, *_left_out(request, baseline, of_name, reproduce)]
     if policy.speed is not None and not request.tasks:
         verdicts += _speeds(request, policy.speed, candidates, stored, baseline, command, say)
@@ -150,13 +152,14 @@ def check(
         str(request.baseline),
         policy.name,
         verdicts,
-        judged.notes,
+        notes,
         judged.baseline_incomplete,
         seconds,
+        first_baseline=not baseline.names,
     )
     if isinstance(baseline, FileBaseline) and request.update:
         measured = [pair.candidate for pair in pairs]
-        return with_update(found, judged, baseline, suite, measured, request.accepted)
+        return with_update(found, judged, baseline, suite, measured, request.accepted, command)
     return found
 
 
@@ -180,11 +183,14 @@ def _opened(request: Request, suite: Suite) -> tuple[Policy, FolderBaseline | Fi
             hint = did_you_mean(task, names) or f"it has: {', '.join(names)}"
             faults.append(Fault("--task", f"suite {suite.name} has no task '{task}'", hint))
     faults += _update_faults(request, baseline)
+    folders = {Path(each).resolve() for each in request.models if Path(each).is_dir()}
+    faults += _namesakes([f"local/{folder.name}" for folder in folders])
     if policy.speed is not None:
         try:
             find_protocol(policy.speed.protocol)
         except BadInput as error:
-            faults += error.faults
+            where = f"{request.policy}: speed.protocol"
+            faults += [replace(each, where=where) for each in error.faults]
     if faults or baseline is None:
         raise BadInput(faults)
     return policy, baseline
@@ -210,47 +216,51 @@ def _update_faults(request: Request, baseline: FolderBaseline | FileBaseline | N
     return faults
 
 
-def _models(
-    request: Request, suite: Suite, baseline: FolderBaseline | FileBaseline
-) -> Sequence[str]:
-    """What to run: what is named, else what the baseline's file has; none is the suite's own."""
-    if not _takes_the_files(baseline, request) or suite.first_stages:
+def _models(request: Request, suite: Suite, baseline: Baseline) -> Sequence[str]:
+    """What to run: what is named, else what the baseline has; none is the suite's own."""
+    if not _takes_the_baselines(baseline, request) or suite.first_stages:
         return request.models
+    settings_of = {name: baseline.settings_of(name) for name in baseline.names}
     names = dict.fromkeys(
-        name_without(name, each.measured.settings, each.measured.settings)
-        for name, each in baseline.models.items()
+        name_without(name, settings, settings)
+        for name, settings in settings_of.items()
+        if FIRST_STAGE not in settings
     )
     local = [name for name in names if name.startswith("local/")]
     if local:
         raise BadInput(
             [
-                Fault(str(baseline.path), f"has {name}, a folder", "give the folder with --model")
+                Fault(str(request.baseline), f"has {name}, a folder", "give it with --model")
                 for name in local
             ]
         )
     return list(names)
 
 
-def _takes_the_files(
-    baseline: FolderBaseline | FileBaseline, request: Request
-) -> TypeGuard[FileBaseline]:
-    """Whether the models of the baseline's file are judged, since none are named."""
+def _namesakes(names: Sequence[str]) -> list[Fault]:
+    """Two models of one name would be one candidate, and one of them would not be judged."""
+    return [
+        Fault("--model", f"{n} models are called {name}", "judge them one at a time")
+        for name, n in Counter(names).items()
+        if n > 1
+    ]
+
+
+def _takes_the_baselines(baseline: Baseline, request: Request) -> bool:
+    """Whether the models of the baseline are judged, since none are named."""
     return (
-        isinstance(baseline, FileBaseline)
-        and bool(baseline.models)
+        bool(baseline.names)
         and not request.models
         and not request.others_named
         and request.baseline_model is None
     )
 
 
-def _there(
-    request: Request, suite: Suite, baseline: FolderBaseline | FileBaseline
-) -> list[_Candidate]:
+def _there(request: Request, suite: Suite, baseline: Baseline) -> list[_Candidate]:
     """Candidates from results that are there."""
     found = revisions_in(request.results, suite)
     named = request.models
-    if not named and _takes_the_files(baseline, request):
+    if not named and _takes_the_baselines(baseline, request):
         named = baseline.names
     elif not named:
         named = list(dict.fromkeys(each.model for each in found))
@@ -259,7 +269,8 @@ def _there(
     known = {each.model for each in found}
     for name in dict.fromkeys(named):
         if name not in known and name in baseline.names:
-            candidates.append(_Candidate(ModelRevision(name, "", {}, {}), name))
+            nothing = ModelRevision(name, "", baseline.settings_of(name), {})
+            candidates.append(_Candidate(nothing, name))
             continue
         try:
             candidates.append(_Candidate(find_revision(name, found, str(request.results)), name))
@@ -268,6 +279,7 @@ def _there(
     if not candidates and not faults:
         problem = f"has no results of suite {suite.name}"
         faults.append(Fault(str(request.results), problem, "leave --no-run out to make them"))
+    faults += _namesakes([each.found.model for each in candidates])
     if faults:
         raise BadInput(faults)
     return candidates
@@ -300,7 +312,7 @@ def _run(prepared: PreparedRun, suite: Suite, say: Say) -> list[_Candidate]:
 
 def _against(
     request: Request,
-    baseline: FolderBaseline | FileBaseline,
+    baseline: Baseline,
     names: Sequence[str],
     suite: Suite,
     policy: Policy,
@@ -319,7 +331,7 @@ def _against(
             found[name] = baseline.find(name, suites)
         except BadInput as error:
             faults += error.faults
-            if name not in baseline.names:
+            if baseline.names and name not in baseline.names:
                 hint = "hold it against one of them with --baseline-model NAME"
                 faults[-1] = replace(faults[-1], hint=f"{faults[-1].hint}; {hint}")
     if faults:
@@ -329,18 +341,18 @@ def _against(
 
 def _left_out(
     request: Request,
-    baseline: FolderBaseline | FileBaseline,
+    baseline: Baseline,
     candidates: Collection[str],
     reproduce: Reproduce,
 ) -> list[Verdict]:
-    """Models of the baseline's file that nobody named and nothing was run of."""
-    if not isinstance(baseline, FileBaseline) or not _takes_the_files(baseline, request):
+    """Models of the baseline that nobody named and nothing was run of."""
+    if not _takes_the_baselines(baseline, request):
         return []
     verdicts = []
-    for name, stored in baseline.models.items():
+    for name in baseline.names:
         if name in candidates:
             continue
-        settings = stored.measured.settings
+        settings = baseline.settings_of(name)
         reranks = FIRST_STAGE in settings
         plain = "" if reranks else name_without(name, settings, settings)
         command = reproduce(plain, {} if reranks else settings, "", run=True)
@@ -352,12 +364,30 @@ def _left_out(
     return verdicts
 
 
+def _own_files(request: Request, baseline: Baseline, pairs: Sequence[Pair]) -> list[str]:
+    """That a folder is held against itself."""
+    if not isinstance(baseline, FolderBaseline):
+        return []
+    folders = {results_root(each).resolve() for each in (request.results, baseline.path)}
+    same = [
+        pair.against
+        for pair in pairs
+        if pair.baseline is not None
+        and (pair.candidate.model, pair.candidate.revision)
+        == (pair.baseline.measured.model, pair.baseline.measured.revision)
+    ]
+    if len(folders) > 1 or not same:
+        return []
+    what = "the baseline's results are the candidate's own files, so nothing can fail"
+    return [f"{', '.join(same)}: {what}"]
+
+
 def _speeds(
     request: Request,
     rule: SpeedRule,
     candidates: Sequence[_Candidate],
     stored: Mapping[str, StoredModel | None],
-    baseline: FolderBaseline | FileBaseline,
+    baseline: Baseline,
     command: Command,
     say: Say,
 ) -> list[Verdict]:
@@ -375,5 +405,6 @@ def _speeds(
         folder = baseline.folder_of(request.baseline_model or measured.model)
         argument = request.speed_against or folder
         found = speed_to(each.source, measured, argument, rule, request.conditions, say)
-        verdicts.append(speed_verdict(name, measured.model, found, rule, command(name, "")))
+        again = command(name, "", missing=each.source is None)
+        verdicts.append(speed_verdict(name, measured.model, found, rule, again))
     return verdicts

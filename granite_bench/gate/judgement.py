@@ -13,28 +13,34 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from granite_bench.comparison.differences import Comparison, Difference, compare
-from granite_bench.comparison.likeness import KINDS, unlike
+from granite_bench.comparison.differences import (
+    Comparison,
+    Difference,
+    can_be_significant,
+    compare,
+)
+from granite_bench.comparison.likeness import KINDS, Unlike, unlike
 from granite_bench.comparison.measured import Measured
 from granite_bench.errors import BadInput, Fault
 from granite_bench.gate.baseline import Best, History
 from granite_bench.gate.baseline_file import StoredModel, values_of
+from granite_bench.gate.holes import Holes, holes_of, parts_of_one_side
 from granite_bench.gate.policy import Policy, Rule
 from granite_bench.gate.sentences import (
     AVERAGE,
     SAME,
     change_text,
     drop_text,
-    missing_text,
     new_text,
     queries_text,
     rule_text,
     since_best_text,
 )
-from granite_bench.gate.suite_scores import average_score, missing_of, task_score
+from granite_bench.gate.suite_scores import average_score, task_score, tasks_of_labels
 from granite_bench.gate.verdicts import Status, Verdict
-from granite_bench.scores import evaluations_of
+from granite_bench.scores import Evaluation
 from granite_bench.suite import Suite, SuiteTask
+from granite_bench.weights import column_weights
 
 ALL_KINDS = "all"
 """What allows every kind of difference."""
@@ -81,14 +87,14 @@ class Judgement:
         verdicts: candidate by candidate: tasks, parts, the average.
         notes: what a reader must know.
         candidate_incomplete, baseline_incomplete: whether something is missing there.
-        unlike: whether something was judged that is not like for like.
+        unlike: candidates that were judged though they are not like for like.
     """
 
     verdicts: Sequence[Verdict]
     notes: Sequence[str]
     candidate_incomplete: bool
     baseline_incomplete: bool
-    unlike: bool
+    unlike: Collection[str]
 
 
 def judge(
@@ -111,9 +117,9 @@ def judge(
     Raises:
         BadInput: results that are not like for like (every difference named).
     """
-    notes = _likeness_notes(pairs, suite, policy, tasks, allowed)
-    allowed_to_differ = bool(notes)
     found = [_Judged(pair, suite, policy, command, tasks) for pair in pairs]
+    allowed_of = _allowed_to_differ(found, allowed)
+    notes = list(dict.fromkeys(note for of_one in allowed_of.values() for note in of_one))
     verdicts = [verdict for each in found for verdict in each.verdicts]
     untested = dict.fromkeys(
         f"{verdict.column} of {verdict.candidate}"
@@ -129,12 +135,17 @@ def judge(
         notes,
         any(each.candidate_incomplete for each in found),
         any(each.baseline_incomplete for each in found),
-        allowed_to_differ,
+        list(allowed_of),
     )
 
 
 class _Judged:
-    """One pair; what is missing on either side is noted as it is met."""
+    """
+    One pair; what is missing on either side is noted as it is met.
+
+    Attributes:
+        unlike: what is not like for like of all that was compared.
+    """
 
     def __init__(
         self,
@@ -144,19 +155,35 @@ class _Judged:
         command: Command,
         tasks: Collection[str],
     ) -> None:
-        self._pair, self._policy, self._command = pair, policy, command
+        self.pair, self._policy, self._command = pair, policy, command
         self.candidate_incomplete = self.baseline_incomplete = False
         self.verdicts: list[Verdict] = []
+        compared: dict[Evaluation, None] = {}
         for by_metric in policy.suites(suite):
-            self.verdicts += self._of_suite(by_metric, suite, tasks)
-
-    def _of_suite(self, by_metric: Suite, suite: Suite, tasks: Collection[str]) -> list[Verdict]:
-        """Over the suite, or over tasks of it by another metric."""
-        pair, policy = self._pair, self._policy
-        history = History(pair.baseline.history if pair.baseline is not None else (), by_metric)
-        comparison = None
+            comparison = None
+            if pair.baseline is not None:
+                comparison = compare(pair.baseline.measured, pair.candidate, by_metric)
+                task_of = tasks_of_labels(by_metric)
+                compared |= dict.fromkeys(
+                    each
+                    for each in comparison.evaluations
+                    if not tasks or task_of[each.label] in tasks
+                )
+            self.verdicts += self._of_suite(by_metric, suite, comparison, tasks)
+        self.unlike: Sequence[Unlike] = []
         if pair.baseline is not None:
-            comparison = compare(pair.baseline.measured, pair.candidate, by_metric)
+            self.unlike = unlike(pair.baseline.measured, pair.candidate, compared)
+
+    def _of_suite(
+        self,
+        by_metric: Suite,
+        suite: Suite,
+        comparison: Comparison | None,
+        tasks: Collection[str],
+    ) -> list[Verdict]:
+        """Over the suite, or over tasks of it by another metric."""
+        pair, policy = self.pair, self._policy
+        history = History(pair.baseline.history if pair.baseline is not None else (), by_metric)
         verdicts = []
         for task in by_metric.tasks:
             rule = policy.rule_of(task)
@@ -165,7 +192,7 @@ class _Judged:
             verdicts.append(self._task(task, rule, by_metric, comparison, history))
         if by_metric is not suite:
             return verdicts
-        if policy.parts is not None and comparison is not None:
+        if policy.parts is not None:
             verdicts += self._parts(policy.parts, suite, comparison, history, tasks)
         if policy.average is not None and not tasks:
             verdicts.append(self._average(policy.average, suite, comparison, history))
@@ -181,39 +208,50 @@ class _Judged:
     ) -> Verdict:
         holes = self._holes(task)
         if holes:
-            return self._verdict(task.name, task.metric, Status.INCOMPLETE, rule, holes, task.name)
+            return self._incomplete(task.name, task.metric, rule, holes, task.name)
         if comparison is None:
-            score = task_score(task, suite, values_of(self._pair.candidate))
-            sentence = new_text(task.name, task.metric, score or 0.0)
-            return self._verdict(task.name, task.metric, Status.PASSED, rule, sentence, task.name)
+            score = task_score(task, suite, values_of(self.pair.candidate))
+            return self._new(task.name, task.metric, rule, score, task.name)
         found = next((each for each in comparison.tasks if each.column == task.name), None)
         if found is None:
-            self.baseline_incomplete = True
-            sentence = f"{task.name} cannot be judged: one side has its parts alone, one itself"
-            return self._verdict(
-                task.name, task.metric, Status.INCOMPLETE, rule, sentence, task.name
-            )
-        return self._scored(found, task.metric, rule, history.of_task(task), task.name)
+            said = f"{task.name} cannot be judged: one side has its parts alone, one itself"
+            holes = self._noted(Holes(of_baseline=said))
+            return self._incomplete(task.name, task.metric, rule, holes, task.name)
+        best = history.of_task(task)
+        return self._scored(found, task.metric, rule, best, task.name, comparison.tasks)
 
     def _parts(
         self,
         rule: Rule,
         suite: Suite,
-        comparison: Comparison,
+        comparison: Comparison | None,
         history: History,
         tasks: Collection[str],
     ) -> Iterator[Verdict]:
-        of_task = {
-            evaluation.label: task.name
+        """Of tasks that have several; those of a task that has holes are incomplete together."""
+        parts = comparison.parts if comparison is not None else []
+        task_of = tasks_of_labels(suite)
+        several = [
+            task
             for task in suite.tasks
-            for name in (task.name, *task.parts)
-            for evaluation in evaluations_of(task, name)
-        }
-        for found in comparison.parts:
-            task = of_task[found.column]
-            if not tasks or task in tasks:
-                best = history.of_part(found.column)
-                yield self._scored(found, found.metric, rule, best, task)
+            if len(column_weights(suite, "task")[task.name]) > 1
+            and (not tasks or task.name in tasks)
+        ]
+        baseline = None if self.pair.baseline is None else self.pair.baseline.measured
+        for task in several:
+            holes = self._holes(task)
+            if holes and self._policy.rule_of(task) is not None:
+                continue  # which is said of the whole task
+            if not holes:
+                holes = self._noted(parts_of_one_side(task, self.pair.candidate, baseline))
+            if holes:
+                column = f"parts of {task.name}"
+                yield self._incomplete(column, task.metric, rule, holes, task.name)
+                continue
+            for found in parts:
+                if task_of[found.column] == task.name:
+                    best = history.of_part(found.column)
+                    yield self._scored(found, found.metric, rule, best, task.name, parts)
 
     def _average(
         self, rule: Rule, suite: Suite, comparison: Comparison | None, history: History
@@ -222,60 +260,65 @@ class _Judged:
         metric = metrics.pop() if len(metrics) == 1 else ""
         holes = {task.name: found for task in suite.tasks if (found := self._holes(task))}
         if holes:
-            named = ", ".join(holes)
-            sentence = f"the average cannot be judged: something is missing of {named}"
-            return self._verdict(AVERAGE, metric, Status.INCOMPLETE, rule, sentence, "")
+            said = f"the average cannot be judged: something is missing of {', '.join(holes)}"
+            of_candidate = any(each.of_candidate for each in holes.values())
+            whole = Holes(said, "") if of_candidate else Holes("", said)
+            return self._incomplete(AVERAGE, metric, rule, whole, "")
         if comparison is None:
-            score = average_score(suite, values_of(self._pair.candidate))
-            sentence = new_text(AVERAGE, metric, score or 0.0)
-            return self._verdict(AVERAGE, metric, Status.PASSED, rule, sentence, "")
+            score = average_score(suite, values_of(self.pair.candidate))
+            return self._new(AVERAGE, metric, rule, score, "")
         if comparison.average is None:
-            self.baseline_incomplete = True
-            sentence = "the average cannot be judged: the two sides have other parts of tasks"
-            return self._verdict(AVERAGE, metric, Status.INCOMPLETE, rule, sentence, "")
-        return self._scored(comparison.average, metric, rule, history.of_average(), "")
+            said = "the average cannot be judged: the two sides have other parts of tasks"
+            holes_of_average = self._noted(Holes(of_baseline=said))
+            return self._incomplete(AVERAGE, metric, rule, holes_of_average, "")
+        return self._scored(comparison.average, metric, rule, history.of_average(), "", ())
 
-    def _holes(self, task: SuiteTask) -> str:
-        """What is missing of a task on either side, in words; empty where nothing is."""
-        pair = self._pair
-        names = task.parts or (task.name,)
-        n = sum(len(evaluations_of(task, name)) for name in names)
-        said = []
-        cause = next((c for name in (task.name, *names) if (c := pair.causes.get(name))), "")
-        missing = missing_of(task, pair.candidate.evaluations)
-        if cause or missing:
-            self.candidate_incomplete = True
-            said.append(
-                f"running {task.name} failed: {cause}"
-                if cause
-                else missing_text(task.name, task.metric, "the candidate", missing, n)
-            )
-        if pair.baseline is not None:
-            missing = missing_of(task, pair.baseline.measured.evaluations)
-            if missing:
-                self.baseline_incomplete = True
-                said.append(missing_text(task.name, task.metric, "the baseline", missing, n))
-        return "; ".join(said)
+    def _holes(self, task: SuiteTask) -> Holes:
+        """Of a task on either side; noted."""
+        pair = self.pair
+        baseline = None if pair.baseline is None else pair.baseline.measured
+        return self._noted(holes_of(task, pair.candidate, baseline, pair.causes))
+
+    def _noted(self, holes: Holes) -> Holes:
+        self.candidate_incomplete |= bool(holes.of_candidate)
+        self.baseline_incomplete |= bool(holes.of_baseline)
+        return holes
 
     def _scored(
-        self, found: Difference, metric: str, rule: Rule, best: Best | None, task: str
+        self,
+        found: Difference,
+        metric: str,
+        rule: Rule,
+        best: Best | None,
+        task: str,
+        beside: Sequence[Difference],
     ) -> Verdict:
+        """
+        By figures of both sides.
+
+        Args:
+            beside: the columns that the correction of the test is over.
+        """
+        alpha = self._policy.alpha
         found = replace(found, metric=metric)
         larger = -found.change > rule.max_drop.of(found.one) + SAME
-        tested = rule.significant and found.p_holm is not None
-        noise = tested and not _is_significant(found, self._policy.alpha)
+        tested = larger and rule.significant and found.p_holm is not None
+        unclear = tested and not _is_significant(found, alpha)
+        blind = unclear and not can_be_significant(found, beside, alpha)
+        noise = unclear and not blind
         drifted = (
             best is not None
             and rule.max_drop_since_best is not None
             and best.score - found.other > rule.max_drop_since_best.of(best.score) + SAME
         )
-        sentence = change_text(found) + drop_text(found, rule, larger=larger, noise=noise)
+        sentence = change_text(found)
+        sentence += drop_text(found, rule, larger=larger, noise=noise, blind=blind)
         # Where the best is the baseline's own score, what fell from it is said already.
         said = larger and not noise and best is not None and best.score <= found.one + SAME
         if best is not None and drifted and not said:
             sentence += since_best_text(found, rule, best)
         failed = (larger and not noise) or drifted
-        significant = found.p_holm is None or _is_significant(found, self._policy.alpha)
+        significant = found.p_holm is None or _is_significant(found, alpha)
         return self._verdict(
             found.column,
             metric,
@@ -288,6 +331,18 @@ class _Judged:
             improved=found.change > SAME and significant,
         )
 
+    def _incomplete(self, column: str, metric: str, rule: Rule, holes: Holes, task: str) -> Verdict:
+        """What the candidate lacks is run by the command; the baseline is not for it to mend."""
+        missing = bool(holes.of_candidate)
+        return self._verdict(
+            column, metric, Status.INCOMPLETE, rule, str(holes), task, missing=missing
+        )
+
+    def _new(self, column: str, metric: str, rule: Rule, score: float | None, task: str) -> Verdict:
+        """A score without holes, of a model that the baseline does not have yet."""
+        sentence = new_text(column, metric, score or 0.0)
+        return self._verdict(column, metric, Status.PASSED, rule, sentence, task, score=score)
+
     def _verdict(
         self,
         column: str,
@@ -299,20 +354,23 @@ class _Judged:
         *,
         difference: Difference | None = None,
         best: float | None = None,
+        score: float | None = None,
         improved: bool = False,
+        missing: bool = False,
     ) -> Verdict:
-        candidate = self._pair.candidate.model
+        candidate = self.pair.candidate.model
         return Verdict(
             candidate=candidate,
-            baseline=self._pair.against,
+            baseline=self.pair.against,
             column=column,
             metric=metric,
             status=status,
             rule=rule_text(rule),
             sentence=sentence,
-            command=self._command(candidate, task, missing=status is Status.INCOMPLETE),
+            command=self._command(candidate, task, missing=missing),
             difference=difference,
             best=best,
+            score=score,
             improved=improved,
         )
 
@@ -321,32 +379,19 @@ def _is_significant(found: Difference, alpha: float) -> bool:
     return found.p_holm is not None and found.p_holm < alpha
 
 
-def _likeness_notes(
-    pairs: Sequence[Pair],
-    suite: Suite,
-    policy: Policy,
-    tasks: Collection[str],
-    allowed: Collection[str],
-) -> list[str]:
-    """What was allowed to differ; raises BadInput for the rest."""
-    evaluations = [
-        evaluation
-        for by_metric in policy.suites(suite)
-        for task in by_metric.tasks
-        if not tasks or task.name in tasks
-        for name in (task.name, *task.parts)
-        for evaluation in evaluations_of(task, name)
-    ]
-    notes: dict[str, None] = {}
+def _allowed_to_differ(
+    judged: Sequence[_Judged], allowed: Collection[str]
+) -> Mapping[str, Sequence[str]]:
+    """Candidate -> what was allowed to differ, in words; raises BadInput for the rest."""
+    notes: dict[str, list[str]] = {}
     faults: dict[Fault, None] = {}
-    for pair in pairs:
-        if pair.baseline is None:
-            continue
-        baseline, candidate = pair.baseline.measured, pair.candidate
-        for each in unlike(baseline, candidate, evaluations):
-            sides = f"the baseline's {baseline.model} and {candidate.model}"
+    for one in judged:
+        candidate = one.pair.candidate.model
+        sides = f"the baseline's {one.pair.against} and {candidate}"
+        for each in one.unlike:
             if each.kind in allowed or ALL_KINDS in allowed:
-                notes[f"allowed, though not like for like: {sides}: {each}"] = None
+                note = f"allowed, though not like for like: {sides}: {each}"
+                notes.setdefault(candidate, []).append(note)
             else:
                 hint = (
                     f"this is {KINDS[each.kind]}: run both alike, or judge all the same with "
@@ -355,7 +400,7 @@ def _likeness_notes(
                 faults[Fault(f"not like for like: {sides}", str(each), hint)] = None
     if faults:
         raise BadInput(faults)
-    return list(notes)
+    return notes
 
 
 def _unjudged(suite: Suite, policy: Policy, tasks: Collection[str]) -> list[str]:

@@ -67,7 +67,8 @@ class Allowance:
     How much less a score may be.
 
     Attributes:
-        amount: a fraction, 0..1: of the score where it is relative, else what is taken from it.
+        amount: a fraction, 0..1: of the score where it is relative, else what is taken from it,
+            and then below 1.
         relative: whether it is written with a percent sign.
     """
 
@@ -75,27 +76,40 @@ class Allowance:
     relative: bool = False
 
     def of(self, score: float) -> float:
-        """The drop that is allowed from *score*, a fraction."""
-        return self.amount * score if self.relative else self.amount
+        """The drop that is allowed from *score*, a fraction; correlations may be below 0."""
+        return self.amount * abs(score) if self.relative else self.amount
 
 
 def _allowance(value: Any) -> Allowance:
     if isinstance(value, Allowance):
         return value
     relative = isinstance(value, str) and value.endswith("%")
-    amount: Any = value
-    if relative:
-        try:
-            amount = float(value.removesuffix("%")) / 100
-        except ValueError:
-            amount = None
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 1:
+    amount = _fraction(value)
+    # A bare 1 would be 100 points, which nobody means: no drop would ever fail.
+    if amount is None or not (0 <= amount <= 1 if relative else 0 <= amount < 1):
         raise PydanticCustomError(
             "allowance",
-            "is a fraction from 0 to 1 (0.01 is one point), or a share of the baseline's score "
-            "such as 2%",
+            "is a fraction below 1 (0.01 is one point), or a share of the baseline's score up to "
+            "100%, such as 2%",
         )
-    return Allowance(float(amount), relative)
+    if isinstance(value, str) and not relative:
+        # As in 1e-2, which YAML takes for a number with a point alone.
+        raise PydanticCustomError(
+            "allowance_as_text", "is text to YAML: write {amount}", {"amount": f"{amount:g}"}
+        )
+    return Allowance(amount, relative)
+
+
+def _fraction(value: Any) -> float | None:
+    """A number, or a text that is one, perhaps in percent."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        if isinstance(value, str) and value.endswith("%"):
+            return float(value.removesuffix("%")) / 100
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 _Allowance = Annotated[Allowance, BeforeValidator(_allowance)]

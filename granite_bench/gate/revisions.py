@@ -16,6 +16,7 @@ from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import model_hash
 from granite_bench.results import Result, read_results
+from granite_bench.selection import EXTERNAL
 from granite_bench.suite import Suite
 
 _MOST_NAMED = 12
@@ -112,9 +113,10 @@ def find_revision(name: str, among: Sequence[ModelRevision], where: str) -> Mode
     if len(found) == 1:
         return found[0]
     if found:
-        revisions = ", ".join(sorted(each.revision for each in found))
-        problem = f"has results of {len(found)} revisions of {model}: {revisions}"
-        hint = f"say which: '{model}@{sorted(each.revision for each in found)[0][:12]}'"
+        # What others reported comes last: nobody means that where there are results of a run.
+        revisions = sorted((each.revision for each in found), key=lambda r: (r == EXTERNAL, r))
+        problem = f"has results of {len(found)} revisions of {model}: {', '.join(revisions)}"
+        hint = f"say which: '{model}@{revisions[0][:12]}'"
         raise BadInput(Fault(where, problem, hint))
     raise BadInput(unknown_model(name, (each.model for each in among), where))
 
@@ -130,8 +132,9 @@ def unknown_model(name: str, known: Iterable[str], where: str) -> Fault:
 
 def _parted(name: str, models: Sequence[str]) -> tuple[str, str]:
     """Name and (the beginning of a) revision; a folder's revision is its content."""
-    folder = Path(name)
-    if name not in models and folder.is_dir():
-        return f"local/{folder.resolve().name}", model_hash(folder)[:40]
+    local = f"local/{Path(name).resolve().name}"
+    # What has no results by its name is not read through: it may be any folder, and large.
+    if name and name not in models and local in models and Path(name).is_dir():
+        return local, model_hash(Path(name))[:40]
     model, mark, revision = name.rpartition("@")
     return (model, revision) if mark and name not in models else (name, "")

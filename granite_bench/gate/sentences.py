@@ -45,8 +45,15 @@ def change_text(found: Difference) -> str:
     return f"{subject} {verb} by {size}, {scores}{_certainty(found)}"
 
 
-def drop_text(found: Difference, rule: Rule, *, larger: bool, noise: bool) -> str:
-    """What the policy says of it; empty where nothing fell."""
+def drop_text(found: Difference, rule: Rule, *, larger: bool, noise: bool, blind: bool) -> str:
+    """
+    What the policy says of it; empty where nothing fell.
+
+    Args:
+        larger: whether it fell by more than the policy allows.
+        noise: whether that is not beyond noise.
+        blind: whether no drop could have been, on these queries.
+    """
     if found.change >= -SAME:
         return ""
     allowed = f"{100 * rule.max_drop.of(found.one):.2f}"
@@ -54,12 +61,15 @@ def drop_text(found: Difference, rule: Rule, *, larger: bool, noise: bool) -> st
         return f", within the {allowed} that the policy allows"
     if noise:
         return f", more than the {allowed} that the policy allows, but not beyond noise"
+    said = f", and the policy allows {allowed}"
     if rule.significant and found.p_holm is None:
-        return (
-            f", and the policy allows {allowed}; without scores per query on both sides nobody "
-            "can tell it from noise, so it counts"
+        said += (
+            "; without scores per query on both sides nobody can tell it from noise, so it counts"
         )
-    return f", and the policy allows {allowed}"
+    elif blind:
+        queries = "1 query" if found.n_queries == 1 else f"{found.n_queries:,} queries"
+        said += f"; {queries} could never show a drop as significant, so it counts"
+    return said
 
 
 def since_best_text(found: Difference, rule: Rule, best: Best) -> str:
@@ -94,7 +104,7 @@ def missing_text(column: str, metric: str, whose: str, missing: Sequence[str], n
     """That a score cannot be judged, since one side of it is not there."""
     subject = _subject(column, metric)
     if len(missing) == n:
-        return f"{subject} cannot be judged: {whose} has no result of it"
+        return f"{subject} cannot be judged: {whose} does not have it"
     named = ", ".join(missing[:MOST_NAMED])
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
     return f"{subject} cannot be judged: {whose} lacks {named}{more} ({len(missing)} of {n})"

@@ -44,6 +44,16 @@ def average_score(suite: Suite, scores: Mapping[Evaluation, float]) -> float | N
     return statistics.fmean(known) if len(known) == len(of_tasks) else None
 
 
+def tasks_of_labels(suite: Suite) -> dict[str, str]:
+    """Label of an evaluation -> the suite's task that it is of, itself or a part of."""
+    return {
+        evaluation.label: task.name
+        for task in suite.tasks
+        for name in (task.name, *task.parts)
+        for evaluation in evaluations_of(task, name)
+    }
+
+
 def _weighted(weights: Weights, scores: Mapping[Evaluation, float]) -> float | None:
     if not all(each in scores for each in weights):
         return None

@@ -34,7 +34,7 @@ class Verdict:
 
     Attributes:
         candidate, baseline: names of the two models.
-        column: a task, a part of one, *average*, or *speed*.
+        column: a task, a part of one, *average*, *speed*, or *update*.
         metric: mteb's name; of speed its unit, such as "tokens/s".
         rule: what is allowed, in words.
         sentence: what was found, whole in itself: what fell, from what to what, how sure that is.
@@ -42,6 +42,7 @@ class Verdict:
         difference: of the scores, the candidate less the baseline; None where one is missing.
         best: the best score in the baseline's history that the candidate was held against, a
             fraction; None where the baseline has no history.
+        score: of the candidate, a fraction, where the baseline does not have the model yet.
         ratio: of the speeds, the candidate to the baseline; of the column *speed* alone.
         improved: whether the candidate is better, and significantly so where that can be tested.
     """
@@ -56,6 +57,7 @@ class Verdict:
     command: str
     difference: Difference | None = None
     best: float | None = None
+    score: float | None = None
     ratio: Ratio | None = None
     improved: bool = False
 
@@ -73,6 +75,8 @@ class Check:
         baseline_incomplete: whether something is missing on the baseline's side: then a failure
             cannot be told from a hole, and the check is incomplete whatever fails.
         seconds: that running what was missing took.
+        first_baseline: whether there was no baseline, so that nothing could be held against it.
+        baseline_written: whether the baseline's file was.
     """
 
     suite: str
@@ -82,6 +86,8 @@ class Check:
     notes: Sequence[str]
     baseline_incomplete: bool
     seconds: float
+    first_baseline: bool = False
+    baseline_written: bool = False
 
     def of_status(self, status: Status) -> list[Verdict]:
         """The verdicts that came out so, in their order."""

@@ -22,7 +22,7 @@ from granite_bench.report.costs import lay_out_costs, lay_out_standings
 from granite_bench.report.layout import Page, some
 from granite_bench.run_command import finish
 from granite_bench.scores import Cell, Evaluation
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.stats import LEAST_UNITS, ConfidenceInterval
 
 BETTER, WORSE = "▲", "▼"
 """Behind a difference that is beyond noise."""
@@ -32,7 +32,7 @@ _TESTS = (
     f"Differences are in points (scores times 100), with their {_CONFIDENCE} (paired bootstrap "
     f"over queries, {N_RESAMPLES:,} samples); p is of the two-sided paired randomisation test "
     f"({N_PERMUTATIONS:,} permutations or more). Detectable: the smallest true difference that "
-    "these queries would show as significant with a probability of 80%."
+    "these queries would show as significant, by itself and uncorrected, with a probability of 80%."
 )
 
 
@@ -101,7 +101,7 @@ def report_of(
     views = {pair.candidate.name: views_of(pair.changed, texts or {}) for pair in side.pairs}
     return ComparisonReport(
         side,
-        warnings=[*_missing(side), *_not_alike(side)],
+        warnings=[*_missing(side), *_of_several_revisions(side), *_not_alike(side)],
         findings=[_finding(pair, reference) for pair in side.pairs] or [_nobody(side)],
         sections=list(_sections(side)),
         changed=[(reference, name, queries) for name, queries in views.items() if queries],
@@ -118,6 +118,12 @@ def _finding(pair: Pair, reference: str) -> str:
         return f"{name} and {reference}: no average, since not all of the suite is there for both."
     size = f"{points(found.change)} points"
     if found.p is None or found.tally is None:
+        if all(
+            each.value == pair.comparison.other.evaluations[evaluation].value
+            for evaluation, each in pair.comparison.one.evaluations.items()
+            if evaluation in pair.comparison.other.evaluations
+        ):
+            return f"{name} has the same scores as {reference} ({_scores(found)})."
         return (
             f"{name} scores {size} against {reference} ({_scores(found)}), and nothing tells "
             f"whether that is noise: {_why_untested(pair.comparison)}."
@@ -162,8 +168,8 @@ def _why_untested(comparison: Comparison) -> str:
         and (first.queries is None or second.queries is None)
     ]
     return (
-        f"no scores per query of {some(lacking)} on both sides, which results that "
-        "granite-bench run makes have"
+        f"no scores per query of {some(lacking)} on both sides; granite-bench run leaves them of "
+        "retrieval tasks"
     )
 
 
@@ -179,6 +185,17 @@ def _missing(side: SideBySide) -> list[str]:
         f"{finish(each.table, each.row)}"
         for each in side.candidates
         if not each.row.complete
+    ]
+
+
+def _of_several_revisions(side: SideBySide) -> list[str]:
+    """Whose results are of several checkpoints, which a table may mix."""
+    return [
+        f"{each.name} is of several revisions: {each.row.revision}, but "
+        + some(sorted(f"{task} of {revision}" for task, revision in others.items()))
+        + "; MODEL@REVISION takes one alone"
+        for each in side.candidates
+        if (others := each.row.other_revisions)
     ]
 
 
@@ -262,7 +279,12 @@ def _overall(side: SideBySide) -> Section:
     if has_units:
         notes.append(
             f"{units.capitalize()} like these: {units} are resampled too, for what to expect on "
-            "others of their kind."
+            "others of their kind (expanded percentile interval)."
+        )
+    elif side.pairs:
+        notes.append(
+            f"What to expect on other {units} of their kind needs {LEAST_UNITS} with scores per "
+            "query at least; the interval is about these queries alone."
         )
     page = _page(f"{side.suite.title}: overall", heads, rows, n_texts=1, notes=notes)
     averages = {p.candidate.name: [p.comparison.average] for p in side.pairs}

@@ -26,6 +26,9 @@ VERSION = 1
 REFUSED = "refused"
 """The status of a check that bad input kept from judging anything."""
 
+UNFINISHED = "unfinished"
+"""The status of a check that is running, or that something broke off."""
+
 BETTER = "better"
 """What an improvement is called."""
 
@@ -65,6 +68,9 @@ def status_of(check: Check) -> Status:
 def headline(check: Check) -> str:
     """The verdict on everything, in one line: what was held against what, and how many failed."""
     what = f"{check.suite} against {check.baseline}, policy {check.policy}"
+    if check.first_baseline:
+        became = f"{check.baseline} was written" if check.baseline_written else "none was written"
+        what = f"{check.suite}: there was no baseline, and {became}"
     return f"{status_of(check).upper()}: {what}: {_counts(check)}"
 
 
@@ -100,6 +106,8 @@ def row(verdict: Verdict) -> tuple[str, ...]:
             cells["p"] = p_text(found.p_holm)
     if best is not None:
         cells["since best"] = points(best)
+    if verdict.score is not None:
+        cells["candidate"] = score_text(verdict.score)
     if verdict.ratio is not None:
         cells["change"] = f"× {verdict.ratio.value:.2f}"
         if verdict.ratio.low is not None and verdict.ratio.high is not None:
@@ -152,6 +160,8 @@ def as_json(check: Check) -> str:
             "baseline": check.baseline,
             "policy": check.policy,
             "baseline_incomplete": check.baseline_incomplete,
+            "first_baseline": check.first_baseline,
+            "baseline_written": check.baseline_written,
             "seconds": check.seconds,
             "notes": list(check.notes),
             "verdicts": [_verdict_content(each) for each in check.verdicts],
@@ -159,17 +169,23 @@ def as_json(check: Check) -> str:
     )
 
 
-def refusal_as_json(suite: str, faults: Sequence[Fault]) -> str:
-    """The same file where bad input kept the check from judging anything."""
+def refusal_as_json(suite: str, faults: Sequence[Fault], status: str = REFUSED) -> str:
+    """The same file where nothing was judged; *status* is REFUSED or UNFINISHED."""
     return _json(
         {
             "version": VERSION,
-            "status": REFUSED,
-            "exit_code": int(ExitCode.BAD_INPUT),
+            "status": status,
+            "exit_code": int(ExitCode.BAD_INPUT) if status == REFUSED else None,
             "suite": suite,
             "faults": [asdict(each) for each in faults],
         }
     )
+
+
+def refusal_summary(suite: str, faults: Sequence[Fault], status: str = REFUSED) -> str:
+    """The page of step_summary where nothing was judged; *status* as of refusal_as_json."""
+    lines = [f"- {markdown_text(' '.join(str(each).split()))}" for each in faults]
+    return "\n".join([f"## {status.upper()}: {markdown_text(suite)}", "", *lines]) + "\n"
 
 
 def step_summary(check: Check) -> str:
@@ -189,12 +205,17 @@ def _counts(check: Check) -> str:
         return "nothing was judged"
     of = {status: len(check.of_status(status)) for status in Status}
     better = sum(each.improved for each in check.verdicts)
+    # What nothing was held against has not passed anything.
+    new = sum(
+        each.difference is None and each.ratio is None for each in check.of_status(Status.PASSED)
+    )
     said = [
         f"{n} {word}"
         for n, word in (
             (of[Status.FAILED], "failed"),
             (of[Status.INCOMPLETE], "incomplete"),
-            (of[Status.PASSED], "passed"),
+            (of[Status.PASSED] - new, "passed"),
+            (new, "new"),
             (better, BETTER),
         )
         if n

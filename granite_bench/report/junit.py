@@ -50,13 +50,13 @@ def as_junit(check: Check) -> bytes:
     return _document(check.suite, cases, properties, check.seconds, check.notes)
 
 
-def refusal_as_junit(suite: str, faults: Sequence[Fault]) -> bytes:
-    """The same file where bad input kept the check from judging anything: an error each."""
+def refusal_as_junit(suite: str, faults: Sequence[Fault], status: str = REFUSED) -> bytes:
+    """The same file where nothing was judged: an error each; *status* as of refusal_as_json."""
     cases = [
-        _error(suite, f"input {number}", str(fault), REFUSED)
+        _error(suite, f"input {number}", str(fault), status)
         for number, fault in enumerate(faults, 1)
     ]
-    return _document(suite, cases, {"status": REFUSED}, 0.0, ())
+    return _document(suite, cases, {"status": status}, 0.0, ())
 
 
 def _document(
