@@ -15,9 +15,10 @@ from granite_bench.commands.fetch import fetch
 from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
 from granite_bench.commands.parity import parity
+from granite_bench.commands.report import report
 from granite_bench.commands.run import run
 from granite_bench.commands.speed import speed
-from granite_bench.commands.table import report, table
+from granite_bench.commands.table import table
 
 _EXIT_CODES = (
     "Exit codes: 0 fine, 1 the gate failed, 2 bad input, 3 some task failed or is incomplete, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from browser import SHIFTS, Open
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +119,59 @@ def files_below(tmp_path: Path) -> Callable[[], list[str]]:
     return lambda: sorted(
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()
     )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """
+    A real browser; playwright allows one at a time.
+
+    Of a module and not of the session: while it is open, nothing else can use asyncio.
+    """
+    how = "needs pip install 'granite-bench[test]'"
+    pytest.importorskip("axe_playwright_python", reason=how)
+    sync_api = pytest.importorskip("playwright.sync_api", reason=how)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def contexts() -> dict[str, Any]:
+    """One for each way to look at pages."""
+    return {}
+
+
+@pytest.fixture
+def visit(browser: Any, contexts: dict[str, Any], folder: Path) -> Iterator[Open]:
+    """
+    Opens pages of the module's *folder*; they say nothing and ask for nothing while they are open.
+    """
+    pages, said, requested = [], [], []
+
+    def open_page(name: str, *, width: int = 1200, height: int = 900, **options: Any) -> Any:
+        if repr(options) not in contexts:
+            contexts[repr(options)] = browser.new_context(**options)
+        page = contexts[repr(options)].new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: requested.append(request.url))
+        page.add_init_script(SHIFTS)
+        page.goto((folder / f"{name}.html").as_uri())
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert said == []
+    here = {path.as_uri() for path in folder.rglob("*.html")}
+    assert {url.partition("#")[0] for url in requested} <= here

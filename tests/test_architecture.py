@@ -25,7 +25,7 @@ FLOORS = [
     {"curves", "reranking", "run_command"},
     {"table", "audit"},
     {"selection", "weights"},
-    {"scores", "model_facts", "variant_settings", "parity"},
+    {"scores", "model_facts", "task_facts", "variant_settings", "parity"},
     {"runner", "disk_space"},
     {"speed"},
     {"run_record", "task_scores"},

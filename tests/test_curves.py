@@ -495,6 +495,20 @@ def test_ticks_that_would_touch_leave_the_smaller_one_out() -> None:
     assert "1,000" not in texts(svg)
 
 
+def test_storage_stands_above_the_dimensions(root: Path) -> None:
+    """Of a million documents: 384 dimensions of 4 bytes each are 1.536 GB, 128 are 0.512."""
+    write(root, 0.5, native=384)
+    write(root, 0.4, embed_dim=128)
+    written = texts(suite_page(small(root)))
+    assert {"128", "384", "0.51", "1.5", "GB per million docs in float32"} <= set(written)
+
+
+def test_lengths_have_no_storage_above_them(table: Table) -> None:
+    """They change nothing of it."""
+    _, by_length = svg_of(suite_page(table))
+    assert "GB per million docs in float32" not in [each.text for each in by_length.iter("text")]
+
+
 def test_a_small_difference_does_not_look_like_a_cliff() -> None:
     """0.02 points: the axis spans a point at least."""
     labels = [float(t) for t in texts(drawing(Line(0, 0, [(128, 50.00), (256, 50.02)])))[3:-1]]

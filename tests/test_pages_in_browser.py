@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Open, assert_accessible, expect
 from large_tables import large_table, model_names, task_names
 from report_pages import EVIL, PAGES, write_pages
 
 from granite_bench.report.html import suite_page
-
-HOW = "needs pip install 'granite-bench[test]'"
-sync_api = pytest.importorskip("playwright.sync_api", reason=HOW)
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=HOW)
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -28,59 +19,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     write_pages(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One for all tests."""
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
-
-
-SHIFTS = """
-window.shifts = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) window.shifts += entry.value;
-}).observe({ type: "layout-shift", buffered: true });
-"""
-
-
-@pytest.fixture(scope="session")
-def contexts() -> dict[str, Any]:
-    """One for each way to look at pages."""
-    return {}
-
-
-@pytest.fixture
-def visit(browser: Any, contexts: dict[str, Any], folder: Path) -> Iterator[Open]:
-    """Opens a page; whatever a test does with it, it says nothing and asks for nothing."""
-    pages, said, requested = [], [], []
-
-    def open_page(name: str, *, width: int = 1200, height: int = 900, **options: Any) -> Any:
-        if repr(options) not in contexts:
-            contexts[repr(options)] = browser.new_context(**options)
-        page = contexts[repr(options)].new_page()
-        pages.append(page)
-        page.set_viewport_size({"width": width, "height": height})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: requested.append(request.url))
-        page.add_init_script(SHIFTS)
-        page.goto((folder / f"{name}.html").as_uri())
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert said == []
-    assert {url.partition("#")[0] for url in requested} <= {
-        path.as_uri() for path in folder.glob("*.html")
-    }
 
 
 def shown_models(page: Any) -> list[str]:
@@ -102,18 +40,13 @@ def head(page: Any, name: str) -> Any:
 @pytest.mark.parametrize("width", [360, 1200])
 def test_axe_finds_nothing(name: str, width: int, visit: Open) -> None:
     """Contrast, names, roles, landmarks, heads of tables: no violation of any impact."""
-    found = axe.Axe().run(visit(name, width=width))
-    assert found.response["passes"]
-    assert found.generate_report() == "Found 0 accessibility violations:\n"
+    assert_accessible(visit(name, width=width))
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "large"])
 def test_axe_finds_nothing_in_the_dark(name: str, visit: Open) -> None:
     """Nothing but colours is another there."""
-    page = visit(name, color_scheme="dark")
-    found = axe.Axe().run(page, options={"runOnly": ["color-contrast"]})
-    assert found.response["passes"]
-    assert found.generate_report() == "Found 0 accessibility violations:\n"
+    assert_accessible(visit(name, color_scheme="dark"), runOnly=["color-contrast"])
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -321,7 +254,7 @@ def test_a_score_opens_where_it_comes_from(how: str, visit: Open) -> None:
             link.click()
         else:
             link.press("Enter")
-        sync_api.expect(page.locator("th:focus")).to_have_text("Passkey")
+        expect(page.locator("th:focus")).to_have_text("Passkey")
         assert page.evaluate("document.activeElement.closest('details').open")
         assert page.locator("th:focus").is_visible()
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = false")
@@ -383,7 +316,7 @@ def test_hostile_names_are_text(visit: Open) -> None:
     assert page.locator("a:not([href^='#'])").count() == 0
     for link in page.locator("#scores-table tbody tr").first.locator("a").all():
         link.press("Enter")
-        sync_api.expect(page.locator("details :focus")).to_be_visible()
+        expect(page.locator("details :focus")).to_be_visible()
 
 
 def test_hostile_names_sort_and_filter(visit: Open) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="\b\nExamples:\n"
     "  granite-bench audit paper_table_2.csv --results mteb-results\n"
-    "  granite-bench audit published/*.csv --results mteb-results --format html --out audit.html"
+    "  granite-bench audit published/*.csv --results mteb-results --format html \\\n"
+    "      --out reports/audit.html"
 )
 @click.argument(
     "published",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 KINDS = ("dataset", "mteb", "max_length", "prompts", "candidates", "queries", "all")
 """As likeness.KINDS has them, which takes NumPy to import, and "all"."""
+
+N_CHANGED = 5
+"""Queries that changed most, for each model."""
 
 
 @click.command(
@@ -59,7 +62,7 @@ KINDS = ("dataset", "mteb", "max_length", "prompts", "candidates", "queries", "a
     "--changed",
     "n_changed",
     type=click.IntRange(min=0),
-    default=5,
+    default=N_CHANGED,
     show_default=True,
     help="Show as many of the queries that changed most, for each model.",
 )
@@ -96,11 +99,11 @@ def compare(
     models, require = _apart(models, require)
     if len(models) < 2:
         raise click.UsageError("name two models at least; the first is the reference")
-    side = _side_by_side(models, suite, results, require=require, **options)
+    side = put_side_by_side(models, suite, results, require=require, **options)
     found, notes = _texts(side, mirror) if texts else ({}, [])
     from granite_bench.report.comparison import report_of
 
-    _write(report_of(side, found, notes), form, out)
+    write_comparison(report_of(side, found, notes), form, out)
     if not side.complete:
         sys.exit(ExitCode.INCOMPLETE)
 
@@ -116,30 +119,27 @@ def _apart(models: Sequence[str], require: Sequence[str]) -> tuple[Sequence[str]
     return [word for word in models if word not in more], [*require, *more]
 
 
-def _side_by_side(
+def put_side_by_side(
     models: Sequence[str],
     source: str,
     results: Sequence[Path],
     *,
-    allowed: Collection[str],
-    n_changed: int,
-    price_per_device_hour: float | None,
-    protocol: str | None,
-    require: Sequence[str],
+    n_changed: int = N_CHANGED,
+    **options: Any,
 ) -> SideBySide:
+    """
+    The models as they are named, each against the first.
+
+    Args:
+        source: the suite, by name or as a file.
+        n_changed, options: as of side_by_side.put_side_by_side.
+    """
+    from granite_bench.comparison import side_by_side
     from granite_bench.comparison.candidates import find_candidates
-    from granite_bench.comparison.side_by_side import put_side_by_side
     from granite_bench.suite import load_suite
 
     candidates = find_candidates(models, load_suite(source), results, source=source)
-    return put_side_by_side(
-        candidates,
-        allowed=allowed,
-        n_changed=n_changed,
-        price_per_device_hour=price_per_device_hour,
-        protocol=protocol,
-        require=require,
-    )
+    return side_by_side.put_side_by_side(candidates, n_changed=n_changed, **options)
 
 
 def _texts(side: SideBySide, mirror: Path | None) -> Any:
@@ -151,7 +151,8 @@ def _texts(side: SideBySide, mirror: Path | None) -> Any:
     return read_texts(side.suite, wanted, source=side.source, mirror=mirror_folder(mirror))
 
 
-def _write(report: ComparisonReport, form: str, out: Path | None) -> None:
+def write_comparison(report: ComparisonReport, form: str, out: Path | None) -> None:
+    """Print a comparison, or write it; its page goes to the reports where *out* is None."""
     from granite_bench.files import write_atomically
     from granite_bench.report import comparison_formats
 
@@ -164,20 +165,21 @@ def _write(report: ComparisonReport, form: str, out: Path | None) -> None:
         return
     if form == "html":
         from granite_bench.report.comparison_page import comparison_page
+        from granite_bench.report.index import write_page
 
-        content = comparison_page(report)
         out = out or Path("reports") / f"compare-{report.side.suite.name}.html"
-    else:
-        write = {
-            "terminal": comparison_formats.as_text,
-            "md": comparison_formats.as_markdown,
-            "latex": comparison_formats.as_latex,
-            "csv": comparison_formats.as_csv,
-            "json": comparison_formats.as_json,
-        }[form]
-        content = write(report)
-    if out is None:
-        click.echo(content, nl=False)
+        write_page(out, comparison_page(report))
+        click.echo(f"report: {out}")
         return
-    write_atomically(out, content.encode())
+    write = {
+        "terminal": comparison_formats.as_text,
+        "md": comparison_formats.as_markdown,
+        "latex": comparison_formats.as_latex,
+        "csv": comparison_formats.as_csv,
+        "json": comparison_formats.as_json,
+    }[form]
+    if out is None:
+        click.echo(write(report), nl=False)
+        return
+    write_atomically(out, write(report).encode())
     click.echo(f"report: {out}")

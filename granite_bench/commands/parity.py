@@ -60,6 +60,7 @@ def parity(
     from granite_bench.mirror import mirror_folder
     from granite_bench.parity import compare_backends, exported_variants
     from granite_bench.preparation import prepare
+    from granite_bench.report.index import write_page
     from granite_bench.report.parity import as_json, parity_page, print_parity
     from granite_bench.suite import is_overview
 
@@ -80,7 +81,9 @@ def parity(
         say=lambda line: click.echo(line, err=True),
     )
     print_parity(found, Console(width=None if sys.stdout.isatty() else 240))
-    for path, write in ((html, parity_page), (json, as_json)):
-        if path is not None:
-            write_atomically(path, write(found).encode())
-            click.echo(f"report: {path}")
+    if html is not None:
+        write_page(html, parity_page(found))
+        click.echo(f"report: {html}")
+    if json is not None:
+        write_atomically(json, as_json(found).encode())
+        click.echo(f"report: {json}")

@@ -1,56 +1,15 @@
-"""granite-bench table and report: what results say, on a terminal, in a file, as a page."""
+"""granite-bench table: what results say, on a terminal or in a file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from granite_bench.commands.options import results_option
+from granite_bench.commands.table_options import for_tables, make_table, separations_of_ranks
 
 FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
-
-_table_options = [
-    results_option,
-    click.option(
-        "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
-    ),
-    click.option("--panel", help="Show the models of this panel (see panels)."),
-    click.option(
-        "--by",
-        help="Columns: task, or a grouping of the suite such as language, type or length.  "
-        "[default: task; of a suite of rerankers, what its average is over]",
-    ),
-    click.option(
-        "--partial", is_flag=True, help="Average incomplete rows too, marked with * everywhere."
-    ),
-    click.option(
-        "--common", is_flag=True, help="Only the tasks that every model with results has."
-    ),
-    click.option(
-        "--own-first",
-        is_flag=True,
-        help="Results of the first folder win, even if less complete.",
-    ),
-    click.option(
-        "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
-    ),
-    click.option(
-        "--inseparable",
-        is_flag=True,
-        help="Mark the ranks that cannot be told from the one above, by a test over queries.",
-    ),
-]
-
-
-def _for_tables(command: Any) -> Any:
-    """The options that choose and shape a table."""
-    for option in reversed(_table_options):
-        command = option(command)
-    return command
 
 
 @click.command(
@@ -61,7 +20,7 @@ def _for_tables(command: Any) -> Any:
     "  granite-bench table rerank-top-20 --gains --by task"
 )
 @click.argument("suite")
-@_for_tables
+@for_tables
 @click.option(
     "--curves",
     type=click.Choice(("dimension", "length")),
@@ -99,8 +58,8 @@ def table(
         raise click.UsageError(f"the page has it already; leave {instead[0]} or --format html")
     if instead and inseparable:
         raise click.UsageError(f"{instead[0]} has no ranks; leave it or --inseparable")
-    made = _make_table(suite, **options)
-    separations = _separations(made) if inseparable else []
+    made = make_table(suite, **options)
+    separations = separations_of_ranks(made) if inseparable else []
     if form == "html":
         from granite_bench.report.html import suite_page
 
@@ -121,35 +80,6 @@ def table(
         click.echo(write(page), nl=False)
 
 
-@click.command(epilog="\b\nExample:\n  granite-bench report quickstart")
-@click.argument("suite")
-@_for_tables
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The file.  [default: reports/SUITE.html]"
-)
-def report(suite: str, out: Path | None, inseparable: bool, **options: Any) -> None:
-    """Write the report of SUITE as one HTML file."""
-    from granite_bench.files import write_atomically
-    from granite_bench.report.html import suite_page
-
-    made = _make_table(suite, **options)
-    separations = _separations(made) if inseparable else []
-    path = out or Path("reports") / f"{made.suite.name}.html"
-    write_atomically(path, suite_page(made, separations).encode())
-    click.echo(f"report: {path}")
-
-
-def _separations(made: Any) -> Any:
-    """Which ranks cannot be told from the one above."""
-    if made.overview is not None:
-        raise click.UsageError("--inseparable is for one suite; an overview has no queries")
-    if made.suite.rerankers:
-        raise click.UsageError("a suite of rerankers has no ranks; leave --inseparable")
-    from granite_bench.comparison.separation import separations_of
-
-    return separations_of(made)
-
-
 def _lay_out(made: Any, separations: Any, *, curves: Any, speed: bool, gains: bool) -> Any:
     """The page of a table, or what is asked for instead."""
     if curves:
@@ -167,30 +97,3 @@ def _lay_out(made: Any, separations: Any, *, curves: Any, speed: bool, gains: bo
     from granite_bench.report.layout import lay_out
 
     return lay_out(made, separations)
-
-
-def _make_table(
-    name: str,
-    *,
-    results: Sequence[Path],
-    models: Sequence[str],
-    panel: str | None,
-    by: str | None,
-    **options: Any,
-) -> Any:
-    from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
-    from granite_bench.table import Options, make_overview, make_table
-
-    named = [f"local/{Path(m).resolve().name}" if Path(m).is_dir() else m for m in models]
-    shown = [*named, *(load_panel(panel).models if panel else ())]
-    if is_overview(name):
-        if by not in (None, "task") or options["common"]:
-            raise click.UsageError("an overview has its suites as columns; leave --by and --common")
-        chosen = Options(models=shown or None, **{**options, "facts": True})
-        return make_overview(load_overview(name), results, chosen)
-    suite = load_suite(name)
-    if by is None:
-        over_groups = suite.rerankers and suite.average == "groups"
-        by = suite.groups[0].by if over_groups else "task"
-    chosen = Options(models=shown or None, by=by, **options)
-    return make_table(suite, results, chosen, source=name)

@@ -27,6 +27,7 @@ from granite_bench.audit import (
     summarize,
 )
 from granite_bench.files import write_atomically
+from granite_bench.report.index import write_page
 from granite_bench.report.pages import render
 
 AuditForm: TypeAlias = Literal["terminal", "html", "csv"]
@@ -77,9 +78,12 @@ def audit_command(
         content = audit_page(summary) if form == "html" else as_csv(summary.cells)
     if out is None:
         click.echo(content, nl=False)
+        return
+    if form == "html":
+        write_page(out, content)
     else:
         write_atomically(out, content.encode())
-        click.echo(f"audit: {out}")
+    click.echo(f"audit: {out}")
 
 
 def finding(summary: Summary) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from granite_bench.comparison.differences import Difference
+from granite_bench.comparison.side_by_side import SideBySide
+from granite_bench.printed import metric_name
 from granite_bench.report.comparison import ComparisonReport, Section
 from granite_bench.report.forest import ForestLine, draw_forest
+from granite_bench.report.html import basis
 from granite_bench.report.pages import render
+from granite_bench.report.query_grid import QueryGrid, query_grid, scores_of_both
 
 _MOST_LINES = 60
 """Of a drawing; its table has all."""
@@ -28,13 +32,27 @@ class ForestFigure:
 def comparison_page(report: ComparisonReport) -> str:
     """The report as HTML; the same results make the same bytes."""
     drawn = _drawn(report)
+    side = report.side
+    data = basis(replace(side.reference.table, rows=[each.row for each in side.candidates]))
     return render(
         "comparison.html.j2",
         report=report,
-        side=report.side,
-        figures=_figures(report, drawn) if drawn else [],
+        side=side,
+        figures=_figures(report, drawn, data) if drawn else [],
         drawn=drawn.name if drawn else "",
+        grids=_grids(side, data),
     )
+
+
+def _grids(side: SideBySide, data: str) -> list[QueryGrid]:
+    """One for each model that has scores per query with the reference."""
+    found = []
+    for number, pair in enumerate(side.pairs, start=1):
+        scores = scores_of_both(pair.comparison, side.suite)
+        if scores is not None:
+            names = {"reference": side.reference.name, "model": pair.candidate.name}
+            found.append(query_grid(scores, **names, basis=data, ident=f"queries-{number}"))
+    return found
 
 
 def _drawn(report: ComparisonReport) -> Section | None:
@@ -44,10 +62,12 @@ def _drawn(report: ComparisonReport) -> Section | None:
     return next(several, None)
 
 
-def _figures(report: ComparisonReport, section: Section) -> list[ForestFigure]:
+def _figures(report: ComparisonReport, section: Section, data: str) -> list[ForestFigure]:
     """One for each model, the average on top."""
     reference = report.side.reference.name
     overall = report.sections[0].differences
+    metrics = {task.metric for task in report.side.suite.tasks}
+    measure = metric_name(metrics.pop()) if len(metrics) == 1 else "the metric of each task"
     figures = []
     for number, (model, differences) in enumerate(section.differences.items()):
         averages = [_line(each, is_total=True) for each in overall.get(model, ())]
@@ -65,7 +85,7 @@ def _figures(report: ComparisonReport, section: Section) -> list[ForestFigure]:
                     description=_description(differences),
                     x_label="difference in points",
                 ),
-                _caption(len(differences)),
+                f"{_caption(differences, measure)} {data}",
             )
         )
     return figures
@@ -92,11 +112,12 @@ def _description(differences: Sequence[Difference]) -> str:
     )
 
 
-def _caption(n_lines: int) -> str:
+def _caption(differences: Sequence[Difference], measure: str) -> str:
     caption = (
-        "Right of the line at 0 is better. A bar is the 95% interval. A filled triangle is beyond "
-        "noise (Holm's correction), a ring is not, or was not tested."
+        f"Differences in {measure}; right of the line at 0 is better. A bar is the 95% "
+        "interval (paired bootstrap over queries). A filled triangle is beyond noise (paired "
+        "randomisation test with Holm's correction), a ring is not, or was not tested."
     )
-    if n_lines > _MOST_LINES:
-        caption += f" The first {_MOST_LINES} of {n_lines}."
+    if len(differences) > _MOST_LINES:
+        caption += f" The first {_MOST_LINES} of {len(differences)}."
     return caption

@@ -21,7 +21,7 @@ from granite_bench.report.columns import HOLE, PageCell
 from granite_bench.report.figures import Line, draw, swatch
 from granite_bench.report.layout import Page
 from granite_bench.table import Table
-from granite_bench.variant_settings import BYTES_PER_VALUE, FULL_PRECISION
+from granite_bench.variant_settings import BYTES_PER_VALUE, FULL_PRECISION, bytes_per_million
 
 Kind: TypeAlias = Literal["dimension", "length"]
 KINDS: tuple[Kind, ...] = ("dimension", "length")
@@ -102,13 +102,18 @@ def lay_out_curves(table: Table, kind: Kind) -> Page:
     )
 
 
-def figures(table: Table) -> dict[Kind, list[Figure]]:
-    """The figures of the page, a list per kind; kinds without curves are left out."""
+def figures(table: Table, prefix: str = "") -> dict[Kind, list[Figure]]:
+    """
+    The figures of the page, a list per kind; kinds without curves are left out.
+
+    Args:
+        prefix: of the ids in the drawings, where the page has several tables.
+    """
     found = curves_of(table)
     looks = looks_of(found)
     made = {
         kind: [
-            _figure(each, kind, looks, f"{kind}-{number}")
+            _figure(each, kind, looks, f"{prefix}{kind}-{number}")
             for number, each in enumerate(found, start=1)
             if _curves(each, kind)
         ]
@@ -241,14 +246,20 @@ def _figure(each: SuiteCurves, kind: Kind, looks: Mapping[str, int], ident: str)
             ),
             x_label={"dimension": "dimensions", "length": "tokens per text, at most"}[kind],
             y_label=f"{measure} × 100",
+            above=_gigabytes if kind == "dimension" else None,
+            above_label=f"GB per million docs in {FULL_PRECISION}",
         )
     precisions = list(dict.fromkeys(name for of_model in drawn.values() for name in of_model))
     several = kind == "dimension" and precisions != [FULL_PRECISION]
+    above = ""
+    if kind == "dimension":
+        above = f" Above: the size of a million embeddings in {FULL_PRECISION}"
+        above += "; the table has it in other precisions." if several else "."
     return Figure(
         title=each.title,
         finding=_finding(each, kind),
         svg=svg,
-        caption=f"{what}, by {axis}. The upright axis does not start at 0.",
+        caption=f"{what}, by {axis}.{above} The upright axis does not start at 0.",
         models=[LegendEntry(swatch(looks[model], 0), model) for model in drawn],
         precisions=[LegendEntry(swatch(None, _dash(name)), name) for name in precisions if several],
         heads=_heads([each], kind),
@@ -258,6 +269,10 @@ def _figure(each: SuiteCurves, kind: Kind, looks: Mapping[str, int], ident: str)
         ],
         notes=_notes([each], kind),
     )
+
+
+def _gigabytes(dim: int) -> str:
+    return f"{(bytes_per_million(dim, FULL_PRECISION) or 0.0) / 1e9:.2g}"
 
 
 def _lines(curve: DimensionCurves | LengthCurve, looks: Mapping[str, int]) -> dict[str, Line]:

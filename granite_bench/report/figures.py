@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -76,7 +76,15 @@ class Line:
 
 
 def draw(
-    lines: Sequence[Line], *, ident: str, title: str, description: str, x_label: str, y_label: str
+    lines: Sequence[Line],
+    *,
+    ident: str,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    above: Callable[[int], str] | None = None,
+    above_label: str = "",
 ) -> Markup:
     """
     The lines over a logarithmic axis whose ticks are the values that there are.
@@ -84,6 +92,7 @@ def draw(
     Args:
         ident: starts every id in the drawing; unique in the page.
         title, description: what a screen reader says.
+        above, above_label: what else a value of x stands for, on a second axis above the lines.
     """
     with blank(ident) as axes:
         for line in lines:
@@ -92,7 +101,10 @@ def draw(
         axes.set_xscale("log", base=2)
         axes.set_xlim(values[0] / 2**0.25, values[-1] * 2**0.25)
         axes.set_ylim(*limits([y for line in lines for _, y in line.points]))
-        dress(axes, values, _tick_labels(values), x_label=x_label, y_label=y_label)
+        if above is not None:
+            _add_axis_above(axes, values, [above(value) for value in values], above_label)
+        labels = _tick_labels(values, [f"{value:,}" for value in values])
+        dress(axes, values, labels, x_label=x_label, y_label=y_label)
         _note_points(axes, lines)
         return as_svg(axes, ident, title, description)
 
@@ -213,13 +225,24 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
     return low - more - margin, high + more + margin
 
 
-def _tick_labels(values: Sequence[int]) -> list[str]:
+def _add_axis_above(axes: Any, ticks: Sequence[int], texts: Sequence[str], label: str) -> None:
+    from matplotlib.ticker import NullLocator
+
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(ticks, _tick_labels(ticks, texts))
+    above.xaxis.set_minor_locator(NullLocator())
+    above.tick_params(color=SOFT, labelcolor=SOFT, length=0)
+    above.set_xlabel(label, color=SOFT)
+    above.spines["top"].set_visible(False)
+
+
+def _tick_labels(values: Sequence[int], texts: Sequence[str]) -> list[str]:
     """Labels of the largest first; one that would touch its neighbour is left out."""
     octaves = max(math.log2(values[-1] / values[0]) + 0.5, 0.5)
     labels: list[str] = []
     free = math.inf
-    for value in reversed(values):
-        place, text = math.log2(value) / octaves * (WIDTH - 60), f"{value:,}"
+    for value, text in zip(reversed(values), reversed(texts), strict=True):
+        place = math.log2(value) / octaves * (WIDTH - 60)
         width = 0.66 * _FONT_SIZE * len(text) + 4
         if place + width / 2 <= free:
             free = place - width / 2

@@ -76,16 +76,21 @@ class ModelSources:
     speeds: Sequence[str]
 
 
-def sources_of(table: Table) -> list[ModelSources]:
+def sources_of(table: Table, prefix: str = "") -> list[ModelSources]:
     """
     One for each row of the table, in its order.
 
     A result stands under the first column that it is behind. Anchors are digests of names: they
     stay as they are when rows and columns are added, and no name can break out of one.
+
+    Args:
+        prefix: of the anchors, where the page has several tables.
     """
     models = short_digests([row.model for row in table.rows])
     columns = short_digests(table.columns)
-    return [_model_sources(table, row, f"m{models[row.model]}", columns) for row in table.rows]
+    return [
+        _model_sources(table, row, f"{prefix}m{models[row.model]}", columns) for row in table.rows
+    ]
 
 
 def short_digests(names: Collection[str]) -> dict[str, str]:

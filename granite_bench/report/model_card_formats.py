@@ -1,0 +1,83 @@
+"""A model's card as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from granite_bench.report.columns import HOLE, PageCell
+from granite_bench.report.layout import Page
+from granite_bench.report.model_card import Line, ModelCard
+from granite_bench.report.text import as_csv as page_as_csv
+from granite_bench.report.text import as_latex as page_as_latex
+from granite_bench.report.text import as_markdown as page_as_markdown
+from granite_bench.report.text import markdown_text, plain
+
+
+def as_markdown(card: ModelCard) -> str:
+    """The evaluation section of a README.md: the findings as a list, then every table."""
+    lines = [f"# {markdown_text(card.title)}", ""]
+    lines += [f"- {markdown_text(line)}" for line in card.findings]
+    for page in _pages(card):
+        lines += ["", f"## {markdown_text(page.title)}", "", page_as_markdown(page).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def as_latex(card: ModelCard) -> str:
+    """The tables of scores, curves and speeds, each with its title in a comment before it."""
+    tables = [
+        f"% {plain(page.title)}\n{page_as_latex(page)}" for page in _pages(card, provenance=False)
+    ]
+    return "\n".join(["\n".join(f"% {plain(line)}" for line in card.findings), *tables])
+
+
+def as_csv(card: ModelCard) -> str:
+    """Every score of every table in one, unrounded: fractions, a row for each suite and line."""
+    rows = [
+        _csv_row(card, each.suite.name, breakdown.by, line)
+        for each in card.suites
+        for breakdown in each.breakdowns
+        for line in breakdown.lines
+    ]
+    return page_as_csv(
+        Page(
+            title=card.title,
+            heads=_CSV_HEADS,
+            subheads=[""] * len(_CSV_HEADS),
+            numeric=[place >= _N_TEXTS for place in range(len(_CSV_HEADS))],
+            scores=[False] * len(_CSV_HEADS),
+            rows=rows,
+            notes=(),
+        )
+    )
+
+
+_CSV_HEADS = (
+    "model", "suite", "by", "name", "metric", "other", "against", "score", "n_there", "n_expected",
+    "n_queries", "best_other", "against_score", "difference",
+)  # fmt: skip
+_N_TEXTS = 7
+
+
+def _csv_row(card: ModelCard, suite: str, by: str, line: Line) -> list[PageCell]:
+    texts = (card.model, suite, by, line.name, line.metric, line.other, card.against)
+    values = (
+        line.score,
+        line.cell.n_there,
+        line.cell.n_expected,
+        line.n_queries,
+        line.best_other,
+        line.against,
+        line.change,
+    )
+    return [*map(PageCell, texts), *(PageCell(HOLE, value=value) for value in values)]
+
+
+def _pages(card: ModelCard, *, provenance: bool = True) -> Iterator[Page]:
+    """Every table, suite by suite, where the scores come from at the end."""
+    for each in card.suites:
+        yield from (breakdown.page for breakdown in each.breakdowns)
+        yield from each.curves
+    if card.speeds is not None:
+        yield card.speeds
+    if provenance:
+        yield from (each.provenance for each in card.suites)
