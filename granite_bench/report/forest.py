@@ -8,11 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from granite_bench.report.figures import GRID, PAPER, SOFT, as_svg, blank, limits
-
-_HEIGHT_PER_LINE, _HEIGHT_OF_AXIS = 24, 58
-_LONGEST_NAME = 22  # characters; a longer one takes the room of the line itself
-_LABEL_SIZE = 11
+from granite_bench.report.figures import PAPER, SOFT, as_svg, limits
+from granite_bench.report.named_lines import named_lines
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,14 @@ def draw_forest(
         ident: starts every id in the drawing; unique in the page.
         title, description: what a screen reader says.
     """
-    with blank(ident, _HEIGHT_OF_AXIS + _HEIGHT_PER_LINE * len(lines)) as axes:
+    totals = [place for place, line in enumerate(lines) if line.is_total]
+    with named_lines(ident, [line.name for line in lines], x_label, bold=totals) as axes:
         axes.axvline(0, color=SOFT, linewidth=1.25, zorder=1)
         for place, line in enumerate(lines):
             _draw(axes, -place, line)
         ends = [end for line in lines for end in (line.value, line.low, line.high)]
         axes.set_xlim(*limits([0.0, *(end for end in ends if end is not None)]))
-        axes.set_ylim(0.6 - len(lines), 0.6)
-        _dress(axes, lines, x_label)
+        axes.figure.draw_without_rendering()
         return as_svg(axes, ident, title, description)
 
 
@@ -85,27 +82,3 @@ _BETTER, _WORSE = "#000001", "#000002"
 
 def _colour(value: float) -> str:
     return _BETTER if value > 0 else _WORSE
-
-
-def _dress(axes: Any, lines: Sequence[ForestLine], x_label: str) -> None:
-    """Names at the left, points below, and nothing around."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_yticks([-place for place in range(len(lines))], [_short(line.name) for line in lines])
-    for label, line in zip(axes.get_yticklabels(), lines, strict=True):
-        label.set_fontweight("bold" if line.is_total else "normal")
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(axis="x", color=GRID, linewidth=1)
-    axes.set_axisbelow(True)
-    for background in (axes.figure.patch, axes.patch):
-        background.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(SOFT)
-    axes.tick_params(color=SOFT, labelcolor="#000000")
-    axes.tick_params(axis="y", length=0, labelsize=_LABEL_SIZE)
-    axes.set_xlabel(x_label)
-    axes.figure.draw_without_rendering()
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
