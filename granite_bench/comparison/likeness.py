@@ -159,3 +159,6 @@ KINDS: Mapping[str, str] = {
     "queries": "queries that only one of the two has",
 }
 """Kinds of differences -> what they are."""
+
+ALL_KINDS = "all"
+"""What allows every kind of difference."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from granite_bench.comparison.bills import is_served
 from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.requirements import QUANTITIES, Requirement, groupings
+from granite_bench.printed import some
 from granite_bench.run_command import finish, model_argument
 from granite_bench.scores import Cell, group_cells, task_cell
 from granite_bench.suite import Suite
@@ -113,16 +114,11 @@ def _why_no_score(requirement: Requirement, row: Row, table: Table) -> str:
     if requirement.column:
         cell = _cell(table.suite, requirement.quantity, requirement.column, row)
         if _cell(table.suite, None, requirement.column, row).complete:
-            return f"the results have no {requirement.quantity} of {_some(cell.missing)}"
+            return f"the results have no {requirement.quantity} of {some(cell.missing, 3)}"
         missing = cell.missing
     else:
         missing = [name for each in row.cells.values() for name in each.missing]
-    return f"there are no results of {_some(missing)}; {finish(table, row)}"
-
-
-def _some(names: Collection[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(list(names)[:3]) + (f" and {more} more" if more > 0 else "")
+    return f"there are no results of {some(list(missing), 3)}; {finish(table, row)}"
 
 
 def _speed_command(quantity: str, row: Row, cost: Cost, protocol: str) -> str:

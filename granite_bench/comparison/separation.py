@@ -6,13 +6,13 @@ A rank says which average is higher as printed, and nothing of how far chance co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from granite_bench.comparison.differences import ALPHA, Comparison, compare
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.errors import BadInput, Fault
+from granite_bench.printed import some
 from granite_bench.table import Table
 
 
@@ -68,7 +68,7 @@ def separations_of(table: Table) -> list[Separation]:
 def _separation(found: Comparison) -> Separation:
     above, model = found.one.model, found.other.model
     if found.unlike:
-        return Separation(above, model, None, _some([str(each) for each in found.unlike]))
+        return Separation(above, model, None, some([str(each) for each in found.unlike], 1))
     if found.average is None or found.average.p is None:
         return Separation(above, model, None, _without_queries(found))
     return Separation(above, model, found.average.p)
@@ -80,10 +80,5 @@ def _without_queries(found: Comparison) -> str:
         (side.model, [e.label for e, each in side.evaluations.items() if each.queries is None])
         for side in (found.one, found.other)
     ]
-    lacking = [f"of {model} for {_some(labels)}" for model, labels in sides if labels]
+    lacking = [f"of {model} for {some(labels, 1)}" for model, labels in sides if labels]
     return f"no scores per query {' and '.join(lacking)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - 1
-    return names[0] + (f" and {more} more" if more else "")

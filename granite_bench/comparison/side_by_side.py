@@ -14,7 +14,7 @@ from granite_bench.comparison.candidates import Candidate
 from granite_bench.comparison.changed_queries import ChangedQuery, changed_queries
 from granite_bench.comparison.costs import Costs, costs_of
 from granite_bench.comparison.differences import Comparison, compare
-from granite_bench.comparison.likeness import Unlike
+from granite_bench.comparison.likeness import ALL_KINDS, Unlike
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.comparison.qualification import reasons_against
 from granite_bench.comparison.requirements import Requirement, read_requirements
@@ -24,9 +24,6 @@ from granite_bench.results import Result
 from granite_bench.run_command import reproduce
 from granite_bench.suite import Suite
 from granite_bench.variant_settings import MAX_LENGTH
-
-ALL_KINDS = "all"
-"""Instead of a kind: whatever is not like for like."""
 
 FIGURES: Mapping[str, tuple[str, Better]] = {
     "average": ("score", "more"),

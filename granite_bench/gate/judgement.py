@@ -19,7 +19,7 @@ from granite_bench.comparison.differences import (
     can_be_significant,
     compare,
 )
-from granite_bench.comparison.likeness import KINDS, Unlike, unlike
+from granite_bench.comparison.likeness import ALL_KINDS, KINDS, Unlike, unlike
 from granite_bench.comparison.measured import Measured
 from granite_bench.errors import BadInput, Fault
 from granite_bench.gate.baseline import Best, History
@@ -41,9 +41,6 @@ from granite_bench.gate.verdicts import Status, Verdict
 from granite_bench.scores import Evaluation
 from granite_bench.suite import Suite, SuiteTask
 from granite_bench.weights import column_weights
-
-ALL_KINDS = "all"
-"""What allows every kind of difference."""
 
 
 class Command(Protocol):

@@ -1,7 +1,7 @@
 """
 Scores of evaluations -> the score of a task and of a suite, and what is missing of them.
 
-The same rules as of scores.py and comparison.py, for scores that stand in no result: those of a
+The same rules as of scores.py and weights.py, for scores that stand in no result: those of a
 baseline's file and of its history.
 """
 

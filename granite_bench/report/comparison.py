@@ -15,11 +15,19 @@ from granite_bench.comparison.differences import (
 from granite_bench.comparison.likeness import KINDS
 from granite_bench.comparison.side_by_side import Pair, SideBySide
 from granite_bench.comparison.task_texts import Texts
-from granite_bench.printed import interval_text, metric_name, p_text, points, score_text, signed
+from granite_bench.printed import (
+    interval_text,
+    metric_name,
+    p_text,
+    points,
+    score_text,
+    signed,
+    some,
+)
 from granite_bench.report.changed_queries import QueryView, lay_out_changed, views_of
 from granite_bench.report.columns import HOLE, PageCell
 from granite_bench.report.costs import lay_out_costs, lay_out_standings
-from granite_bench.report.layout import Page, some
+from granite_bench.report.layout import Page
 from granite_bench.run_command import finish
 from granite_bench.scores import Cell, Evaluation
 from granite_bench.stats import LEAST_UNITS, ConfidenceInterval

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from granite_bench.printed import p_text, score_text
+from granite_bench.printed import p_text, score_text, some
 from granite_bench.report.columns import (
     INSEPARABLE,
     PARTIAL,
@@ -236,8 +236,3 @@ def _incomplete(table: Table) -> list[str]:
             f"missing: {missing_names}."
         )
     return notes
-
-
-def some(names: Sequence[str]) -> str:
-    """The first six names, and how many more there are."""
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from granite_bench.printed import metric_name, score_text, speed_text
+from granite_bench.printed import metric_name, score_text, some, speed_text
 from granite_bench.report.columns import HOLE, Column, PageCell, average_column, score_column
-from granite_bench.report.layout import Page, completeness, some
+from granite_bench.report.layout import Page, completeness
 from granite_bench.reranking import MEASURE, N_RESAMPLES, Block, Figures, Reranked, blocks_of
 from granite_bench.speed_columns import Speed
 from granite_bench.table import Table

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from granite_bench.printed import speed_text
+from granite_bench.printed import some, speed_text
 from granite_bench.report.columns import measurement
-from granite_bench.report.layout import some
 from granite_bench.results import Result
 from granite_bench.run_command import finish, reproduce
 from granite_bench.speed_columns import device_label
