@@ -19,6 +19,7 @@ from typing import Any
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import model_hash
+from granite_bench.printed import some
 from granite_bench.results import read_results
 from granite_bench.suite import Suite
 from granite_bench.table import Options, Row, Table, make_table
@@ -202,6 +203,4 @@ def _fault(asked: _Asked, model: str, rows: Sequence[Row], table: Table, tables:
 
 
 def _listed(names: Iterable[str]) -> str:
-    named = [f"'{name}'" for name in names]
-    more = len(named) - _MOST_NAMED
-    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return some([f"'{name}'" for name in names], _MOST_NAMED)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from granite_bench.comparison.measured import Made, Measured
+from granite_bench.printed import some
 from granite_bench.scores import Evaluation
 from granite_bench.variant_settings import MAX_LENGTH, name_without
 
@@ -35,9 +36,7 @@ class Unlike:
     labels: tuple[str, ...]
 
     def __str__(self) -> str:
-        named = ", ".join(self.labels[:MOST_NAMED])
-        more = len(self.labels) - MOST_NAMED
-        return f"{named}{f' and {more} more' if more > 0 else ''}: {self.what}"
+        return f"{some(self.labels, MOST_NAMED)}: {self.what}"
 
 
 def unlike(one: Measured, other: Measured, evaluations: Iterable[Evaluation]) -> list[Unlike]:

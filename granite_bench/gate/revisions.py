@@ -15,6 +15,7 @@ from typing import Any
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import model_hash
+from granite_bench.printed import some
 from granite_bench.results import Result, read_results
 from granite_bench.selection import EXTERNAL
 from granite_bench.suite import Suite
@@ -124,9 +125,8 @@ def find_revision(name: str, among: Sequence[ModelRevision], where: str) -> Mode
 def unknown_model(name: str, known: Iterable[str], where: str) -> Fault:
     """That there is no model of this name, and which there are."""
     names = list(dict.fromkeys(known))
-    listed = ", ".join(f"'{each}'" for each in names[:_MOST_NAMED]) or "none"
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    hint = did_you_mean(name, names) or f"there are: {listed}{more}"
+    listed = some([f"'{each}'" for each in names], _MOST_NAMED) or "none"
+    hint = did_you_mean(name, names) or f"there are: {listed}"
     return Fault(where, f"has no model '{name}'", hint)
 
 

@@ -8,7 +8,7 @@ from granite_bench.comparison.differences import Difference
 from granite_bench.comparison.measured import ROUNDING
 from granite_bench.gate.baseline import Best
 from granite_bench.gate.policy import Allowance, Rule, SpeedRule
-from granite_bench.printed import interval_text, metric_name, p_text, score_text
+from granite_bench.printed import interval_text, metric_name, p_text, score_text, some
 from granite_bench.speed_comparison import Ratio
 
 AVERAGE = "average"
@@ -105,9 +105,8 @@ def missing_text(column: str, metric: str, whose: str, missing: Sequence[str], n
     subject = _subject(column, metric)
     if len(missing) == n:
         return f"{subject} cannot be judged: {whose} does not have it"
-    named = ", ".join(missing[:MOST_NAMED])
-    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-    return f"{subject} cannot be judged: {whose} lacks {named}{more} ({len(missing)} of {n})"
+    named = some(missing, MOST_NAMED)
+    return f"{subject} cannot be judged: {whose} lacks {named} ({len(missing)} of {n})"
 
 
 def speed_text(ratio: Ratio, unit: str, rule: SpeedRule) -> str:
