@@ -143,7 +143,7 @@ def _encode_texts(model: Any, texts: list[str], repeats: int) -> None:
     import torch
 
     from granite_bench.engine.backend import Instruction
-    from granite_bench.engine.encoder import EncodingCost
+    from granite_bench.engine.encoding_cost import EncodingCost
 
     found: dict[str, Any] = {}
 

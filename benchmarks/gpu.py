@@ -40,7 +40,8 @@ import torch
 from gpu_parts import PLAIN, measure_parts, print_parts
 
 from granite_bench.engine.backend import SentenceTransformersBackend
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.provenance import hardware
 from granite_bench.speed.chunks import WORD_SPECIAL_TOKENS
 from granite_bench.speed.counters import sample, warnings

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import size_text
+from granite_bench.files import Place, size_text
+from granite_bench.locations import remove, write
 from granite_bench.models import listed_dims
 from granite_bench.plan import Plan
 
 BYTES_PER_TEXT = 24
 """What a stored text takes besides its vector: its address, its token count, part of a header."""
+
+PROBE = ".granite-bench"
 
 
 def vector_bytes(plan: Plan) -> int:
@@ -33,13 +37,20 @@ def vector_bytes(plan: Plan) -> int:
     return sum(by_vectors.values())
 
 
-def require_room_for_vectors(plan: Plan, folder: Path) -> None:
+def require_room_for_vectors(plan: Plan, folder: Place) -> None:
     """
     Raises BadInput when the vectors of *plan* do not fit the disk of *folder*.
 
     What the store holds is counted as room: in the worst case it holds other texts, and then the
-    run ends with an error that keeps what was done.
+    run ends with an error that keeps what was done. A URL does not tell its room; it is written
+    to, once, and StorageError says what is wrong with its address or the rights there.
     """
+    if not isinstance(folder, Path):
+        probe = folder / PROBE
+        write(probe, b"granite-bench may write here\n")
+        with contextlib.suppress(OSError):  # who may write need not be one who may remove
+            remove(probe)
+        return
     there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
     if there is None:
         return

@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from granite_bench.errors import StorageError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Place: TypeAlias = "Path | UPath"
+"""A path on this machine, or a URL; locations.py has what is done with either."""
 
 
 def cache_folder() -> Path:

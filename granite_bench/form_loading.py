@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Endpoint, Usage
@@ -11,6 +10,7 @@ from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.forms import Form, form_of
 from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.reranker import RerankerOfMteb
+from granite_bench.files import Place
 from granite_bench.models import ModelSource
 
 TOKEN_BUDGET_CPU = 2048
@@ -42,7 +42,7 @@ class EngineOptions:
     Attributes:
         device: torch's name, None lets sentence-transformers choose.
         token_budget: padded tokens per batch; None chooses by device.
-        vectors: the folder of the vector store; None keeps no vectors.
+        vectors: the folder or URL of the vector store; None keeps no vectors.
         padding: False leaves it out where the model allows it; None chooses by device.
         compile: torch.compile for the layers of a model that reads texts without padding.
         endpoint: how to talk to a server, for models that one computes.
@@ -50,7 +50,7 @@ class EngineOptions:
 
     device: str | None = None
     token_budget: int | None = None
-    vectors: Path | None = None
+    vectors: Place | None = None
     padding: bool | None = None
     compile: bool = False
     endpoint: EndpointOptions = EndpointOptions()

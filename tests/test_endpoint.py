@@ -27,7 +27,8 @@ from mteb.models import ModelMeta
 from mteb.types import PromptType
 
 from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.address import endpoint_faults, key_for
 from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Endpoint, Usage

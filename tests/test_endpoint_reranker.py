@@ -11,7 +11,8 @@ import pytest
 from endpoint_server import EndpointServer, Reply, score_of, well
 from mteb.models import ModelMeta
 
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder

@@ -554,7 +554,7 @@ def test_a_corpus_on_the_disk_is_searched_as_one_in_memory(
     model = fixed_encoder(SmallIntegers(), similarity=dot_score)
     in_memory, on_disk = dense(model), dense(model, tmp_path)
     scores = evaluate(in_memory, task)
-    monkeypatch.setattr(encoder_module, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
     assert_same_scores(evaluate(on_disk, task), scores)
     [ours], [theirs] = on_disk.observations, in_memory.observations
     assert isinstance(on_disk._docs, StoredVectors)
@@ -573,7 +573,7 @@ def test_candidates_from_the_disk_are_ranked_as_those_in_memory(
     task = task_of({"default": {**part, "top_ranked": candidates}}, task_type="Reranking")
     in_memory, on_disk = dense(fixed_encoder(ByHash())), dense(fixed_encoder(ByHash()), tmp_path)
     scores = evaluate(in_memory, task)
-    monkeypatch.setattr(encoder_module, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
     assert_same_scores(evaluate(on_disk, task), scores)
     assert isinstance(on_disk._docs, StoredVectors)
 

@@ -361,7 +361,7 @@ def test_a_corpus_on_the_disk_is_searched_as_one_in_memory(
     """Larger than what may stay in memory; the rankings are the same to the last bit."""
     in_memory = ours(splade(), tmp_path)
     expected = evaluate(in_memory, task_of())
-    monkeypatch.setattr(encoder_module, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
     on_disk = ours(splade(), tmp_path)
     assert evaluate(on_disk, task_of()) == expected
     runs = [each.observations[0].run for each in (in_memory, on_disk)]

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,7 @@ from granite_bench.commands.group import Commands
 from granite_bench.commands.options import vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
-from granite_bench.files import size_text
+from granite_bench.files import Place, size_text
 
 if TYPE_CHECKING:
     from granite_bench.engine.vector_cache import CachedConfiguration, Removed
@@ -46,7 +45,7 @@ def cache() -> None:
     default="terminal",
     show_default=True,
 )
-def list_(vectors: Path | None, form: str) -> None:
+def list_(vectors: str | None, form: str) -> None:
     """List the configurations whose vectors are kept: texts, size, when last used."""
     from granite_bench.engine.vector_cache import differing
 
@@ -76,7 +75,7 @@ def list_(vectors: Path | None, form: str) -> None:
 @cache.command()
 @vectors_option
 @click.option("--repair", is_flag=True, help="Remove what is broken; it is encoded again.")
-def verify(vectors: Path | None, repair: bool) -> None:
+def verify(vectors: str | None, repair: bool) -> None:
     """
     Compare every shard of vectors with its checksum.
 
@@ -125,7 +124,7 @@ def verify(vectors: Path | None, repair: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Whatever the other options do not narrow.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
 def prune(
-    vectors: Path | None,
+    vectors: str | None,
     older_than: str | None,
     models: Sequence[str],
     max_size: str | None,
@@ -137,7 +136,13 @@ def prune(
 
     Folders of older formats, unreadable ones, and what killed runs left always go.
     """
-    from granite_bench.engine.vector_cache import parse_age, parse_size, plan_prune, remove
+    from granite_bench.engine.vector_cache import (
+        left_bytes,
+        parse_age,
+        parse_size,
+        plan_prune,
+        remove,
+    )
 
     if not (older_than or models or max_size or everything):
         raise click.UsageError(
@@ -163,8 +168,7 @@ def prune(
     if plan.left:
         what += f" and {_counted(len(plan.left), 'temporary file')} of killed runs"
     if dry_run:
-        n_bytes = sum(one.n_bytes for one in gone)
-        n_bytes += sum(path.stat().st_size for path in plan.left if path.exists())
+        n_bytes = sum(one.n_bytes for one in gone) + left_bytes(plan)
         click.echo(f"{folder}: would remove {what}: {size_text(n_bytes)}")
         return
     removed = remove(plan)
@@ -172,14 +176,16 @@ def prune(
     _exit_if_kept(removed)
 
 
-def _cached(vectors: Path | None) -> tuple[Path, list[CachedConfiguration]]:
+def _cached(vectors: str | None) -> tuple[Place, list[CachedConfiguration]]:
     """The folder, and what is in it; the usual folder need not be there, a named one must."""
     from granite_bench.engine.vector_cache import read_cache
     from granite_bench.engine.vector_store import default_folder
+    from granite_bench.urls import parse_place
 
-    folder = vectors or default_folder()
-    if vectors is None and not folder.exists():
-        return folder, []
+    if vectors is None:
+        usual = default_folder()
+        return usual, read_cache(usual) if usual.exists() else []
+    folder = parse_place(vectors)
     return folder, read_cache(folder)
 
 

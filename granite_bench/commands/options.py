@@ -53,6 +53,21 @@ class Names(click.ParamType[Any]):
         return tuple(dict.fromkeys(parts))
 
 
+class Words(click.ParamType[Any]):
+    """Words separated by commas."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """The words, in their order; some may be the same."""
+        if isinstance(value, tuple):
+            return value
+        parts = tuple(part.strip() for part in str(value).split(","))
+        if not all(parts):
+            self.fail(f"'{value}' has an empty place between commas", param, ctx)
+        return parts
+
+
 results_option = click.option(
     "--results",
     "results",
@@ -100,6 +115,8 @@ padding_option = click.option(
 
 vectors_option = click.option(
     "--vectors",
-    type=click.Path(path_type=Path),
-    help="Where vectors are kept.  [default: ~/.cache/granite-bench/vectors]",
+    type=click.Path(path_type=str),
+    metavar="PATH|URL",
+    help="Where vectors are kept: a folder, or a URL that fsspec knows, such as "
+    "s3://bucket/folder.  [default: ~/.cache/granite-bench/vectors]",
 )

@@ -16,7 +16,8 @@ from mteb.models import EncoderProtocol
 from mteb.types import PromptType
 
 from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Encoded, Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoded, Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
 from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.search import similarity_of

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from granite_bench.engine.search import NotANumber, Similarity
-from granite_bench.engine.vectors import Vectors
+from granite_bench.engine.vectors import InOnePart, Vectors
 
 SCORES_PER_PRODUCT = 2**26
 """Scores at a time: 256 MB, and 5 times that for their keys and torch.topk's work."""
@@ -19,7 +19,7 @@ SCORES_PER_PRODUCT = 2**26
 DOCS_PER_BLOCK = 65_536
 
 
-class DeviceVectors:
+class DeviceVectors(InOnePart):
     """
     Vectors in a device's memory, for the inner product alone: blocks are not copies.
 

@@ -7,32 +7,30 @@ lacks, for the model; what stays in memory is some 60 bytes a text, and one wind
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, cast
+from typing import Any, Generic, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from granite_bench.engine.backend import Backend, Instruction, is_out_of_memory
-from granite_bench.engine.batching import token_budget_batches
-from granite_bench.engine.endpoint.errors import PartlyEncoded
+from granite_bench.engine.asked import AskedTexts
+from granite_bench.engine.backend import Backend, Instruction
+from granite_bench.engine.batch_encoder import BatchEncoder, Shard
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.places import Places, different
-from granite_bench.engine.rows import Rows, not_finite, placed
+from granite_bench.engine.rows import Rows
+from granite_bench.engine.share import Share, sizes
 from granite_bench.engine.text_shards import Limits, selected, shards, windows
 from granite_bench.engine.texts import DOCUMENT_TEMPLATE
-from granite_bench.engine.tokens import Tokens
 from granite_bench.engine.vector_store import VectorStore, text_keys
 from granite_bench.engine.vectors import Vectors
-from granite_bench.errors import NonFiniteVectors, TaskError
-
-logger = logging.getLogger(__name__)
+from granite_bench.errors import NonFiniteVectors
+from granite_bench.files import Place
 
 TEXTS_PER_SHARD = 1024
 CHARACTERS_PER_SHARD = 4_000_000
@@ -41,35 +39,6 @@ CHARACTERS_PER_SHARD = 4_000_000
 TEXTS_PER_WINDOW = 128 * TEXTS_PER_SHARD
 CHARACTERS_PER_WINDOW = 64_000_000
 """Texts that are sorted by length together, and all that are in memory at once."""
-
-RESIDENT_BYTES = 1 << 30
-"""Vectors of a corpus up to this size are read once and kept; larger ones stay on the disk."""
-
-
-@dataclass
-class EncodingCost:
-    """
-    What encoding took, added up over calls.
-
-    Attributes:
-        n_texts: texts asked for.
-        n_unique: different texts among them, per call.
-        n_encoded: of these, encoded now; the others came from the store.
-        n_truncated: of n_unique, longer than the model's maximum length.
-        n_tokens_encoded: tokens of the texts encoded now, truncated, without padding.
-        n_tokens_padded: the same with the padding of their batches.
-        encode_seconds: model, and waiting for the tokenizer, for the texts encoded now.
-        store_seconds: reading and writing vectors.
-    """
-
-    n_texts: int = 0
-    n_unique: int = 0
-    n_encoded: int = 0
-    n_truncated: int = 0
-    n_tokens_encoded: int = 0
-    n_tokens_padded: int = 0
-    encode_seconds: float = 0.0
-    store_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,23 +60,68 @@ class Encoded(Generic[Rows]):
         return self.vectors.gather(self.rows)
 
 
+@dataclass(frozen=True)
+class Request:
+    """
+    Texts to encode.
+
+    Attributes:
+        texts: blocks of strings; read more than once, the same each time. Equal strings are
+            encoded once.
+        instruction: the prompt in force.
+    """
+
+    texts: Iterable[Sequence[str]]
+    instruction: Instruction
+
+
+Restore = Callable[[npt.NDArray[np.intp], Sequence[str]], None]
+"""Encodes the texts at these positions again, whose vectors were lost with the shards named."""
+
+
+class ShardEncoder(Protocol[Rows]):
+    """
+    What makes the vectors of shards: this process (BatchEncoder), or the workers of a cluster.
+
+    Attributes:
+        token_budget: padded tokens per batch.
+        budget_cuts: every token budget that was too much for the memory, in turn.
+        verifies: whether vectors that the store has are read in this process, which then compares
+            them with their checksums; otherwise whoever reads them does.
+    """
+
+    token_budget: int
+    batch_size: int | None
+    budget_cuts: list[int]
+    verifies: bool
+
+    def encode_shards(
+        self, shards: Iterable[Shard[Rows]], progress: tqdm[Any]
+    ) -> Iterator[tuple[Shard[Rows], npt.NDArray[np.intp]]]:
+        """As BatchEncoder.encode_shards; shards may be done in any order."""
+
+    def vectors(
+        self, places: Places[Rows], instruction: Instruction, restore: Restore
+    ) -> Vectors[Rows]:
+        """Where search reads the vectors of all texts of *places*, which has them."""
+
+
 class Encoder(Generic[Rows]):
     """
-    A model's vectors, from the store where they are there, from the backend otherwise.
+    A model's vectors, from the store where they are there, from the model otherwise.
 
     Args:
         backend: the model.
         identity: what tells this model from others: name, revision, how it was loaded.
         store_folder: where vectors are kept; None keeps those of the last texts, in memory.
-        token_budget: padded tokens per batch; halved when the memory is too small for it.
-        batch_size: texts per batch at most; None sets no limit.
+        token_budget, batch_size: as for BatchEncoder.
+        elsewhere: what encodes; None: a BatchEncoder in this process.
         sparse: whether the backend's vectors are SparseRows.
         longest_first: whether texts of like length share a shard; else neighbours do, as the pairs
             of a query must where a server scores them in one request.
 
     Attributes:
         repaired_shards: shards that were found broken and encoded again.
-        budget_cuts: every token budget that was too much for the memory, in turn.
     """
 
     def __init__(
@@ -115,23 +129,35 @@ class Encoder(Generic[Rows]):
         backend: Backend,
         identity: Mapping[str, Any],
         *,
-        store_folder: Path | None,
+        store_folder: Place | None,
         token_budget: int,
         batch_size: int | None = None,
+        elsewhere: ShardEncoder[Rows] | None = None,
         sparse: bool = False,
         longest_first: bool = True,
     ) -> None:
         self.backend = backend
-        self.token_budget = token_budget
-        self.batch_size = batch_size
+        self.identity = dict(identity)
+        self.sparse = sparse
+        self.longest_first = longest_first
         self.repaired_shards: list[str] = []
-        self.budget_cuts: list[int] = []
-        self._identity = dict(identity)
-        self._sparse = sparse
-        self._longest_first = longest_first
+        self.shard_encoder: ShardEncoder[Rows] = elsewhere or BatchEncoder(
+            backend, token_budget=token_budget, batch_size=batch_size
+        )
         self._store_folder = store_folder
         self._stores: dict[tuple[Instruction, int | None], VectorStore] = {}
         self._last: dict[Instruction, _Last[Rows]] = {}
+        self._ahead: dict[tuple[Instruction, str], EncodingCost] = {}
+
+    @property
+    def token_budget(self) -> int:
+        """Padded tokens per batch, as long as nothing ran out of memory again."""
+        return self.shard_encoder.token_budget
+
+    @property
+    def budget_cuts(self) -> list[int]:
+        """Every token budget that was too much for the memory, in turn."""
+        return self.shard_encoder.budget_cuts
 
     def encode(
         self,
@@ -145,9 +171,7 @@ class Encoder(Generic[Rows]):
         The vectors of the different texts among *texts*.
 
         Args:
-            texts: blocks of strings; read more than once, the same each time. Equal strings are
-                encoded once.
-            instruction: the prompt in force.
+            texts, instruction: as for Request.
             cost: where the numbers of this call are added.
             label: what the progress bar calls the texts.
 
@@ -158,7 +182,8 @@ class Encoder(Generic[Rows]):
             StorageError: the disk is full, or a shard went missing.
         """
         started = time.perf_counter()
-        keys = np.concatenate([np.empty((0, 2), np.uint64), *map(text_keys, texts)])
+        request = Request(texts, instruction)
+        keys = _keys(texts)
         cost.n_texts += len(keys)
         last = self._last.pop(instruction, None)
         if last is not None and np.array_equal(last.keys, keys):
@@ -173,44 +198,108 @@ class Encoder(Generic[Rows]):
         while len(self._last) > 1:
             del self._last[next(iter(self._last))]
         first, rows = different(keys)
-        places = self._places(instruction, keys[first])
+        places = self.places(instruction, keys[first])
+        cost.add(self._ahead.pop((instruction, _digest(keys)), EncodingCost()))
         cost.store_seconds += time.perf_counter() - started
         cost.n_unique += len(first)
-        missing = np.flatnonzero(places.store_of < 0)
-        if len(missing):
-            unique = selected(texts, first)
-            with tqdm(
-                total=len(missing), desc=label, unit=" texts", disable=None, leave=False
-            ) as progress:
-                try:
-                    self._encode_missing(unique, instruction, places, cost, progress)
-                except _BadVectors as error:
-                    bad = np.isin(rows, error.positions)
-                    raise NonFiniteVectors(np.flatnonzero(bad).tolist(), len(rows)) from None
-        if (places.store_of < 0).any():
+
+        def fill() -> None:
+            missing = self._missing(self._shards(request, first), instruction, places, cost)
+            bad = self._fill(missing, label, places.n_missing)
+            if len(bad):
+                raise NonFiniteVectors(np.flatnonzero(np.isin(rows, bad)).tolist(), len(rows))
+
+        def restore(lost: npt.NDArray[np.intp], broken: Sequence[str]) -> None:
+            self.repaired_shards += broken
+            places.forget(lost)
+            fill()
+
+        fill()
+        if places.n_missing:
             raise ValueError("texts were not the same when they were read again")
         n_truncated = 0
         if self.backend.max_length is not None:
             n_truncated = int((places.counts > self.backend.max_length).sum())
         cost.n_truncated += n_truncated
         started = time.perf_counter()
-        encoded = Encoded(places.vectors(RESIDENT_BYTES), rows)
+        encoded = Encoded(self.shard_encoder.vectors(places, instruction, restore), rows)
         self._last[instruction] = _Last(keys, encoded, n_truncated)
         cost.store_seconds += time.perf_counter() - started
         return encoded
+
+    def encode_ahead(
+        self, requests: Iterable[Request], *, share: Share | None = None
+    ) -> EncodingCost:
+        """
+        Fill the store with the vectors that later calls of encode will ask for.
+
+        What it takes is counted by the call of encode for the same texts. Texts whose vectors are
+        not finite are left to that call, which says so.
+
+        Args:
+            requests: read one by one, each when the shards of the one before are cut.
+            share: encode a part of all shards only; which one depends on the requests alone, not
+                on what is stored.
+
+        Returns:
+            What it took in all; of texts, n_encoded alone.
+
+        Raises:
+            TaskError, StorageError: as encode.
+        """
+        costs: list[EncodingCost] = []
+        asked: dict[Instruction, AskedTexts] = defaultdict(AskedTexts)
+
+        def missing(progress: tqdm[Any]) -> Iterator[Shard[Rows]]:
+            for request in requests:
+                keys = _keys(request.texts)
+                first, _ = different(keys)
+                # What an earlier request asked for may be on its way to the store.
+                new = asked[request.instruction].add(keys[first])
+                places = self.places(request.instruction, keys[first])
+                n_missing = int(np.count_nonzero(new & (places.store_of < 0)))
+                if not new.any() or (share is None and not n_missing):
+                    continue
+                if share is None and progress.total is not None:
+                    progress.total += n_missing
+                    progress.refresh()
+                cost = EncodingCost()
+                costs.append(cost)
+                self._ahead.setdefault((request.instruction, _digest(keys)), cost)
+                cut = self._shards(request, first, new)
+                yield from self._missing(
+                    cut if share is None else self._taken(cut, request.instruction, share),
+                    request.instruction,
+                    places,
+                    cost,
+                )
+
+        with _progress("texts", 0) as progress:
+            for _ in self.shard_encoder.encode_shards(missing(progress), progress):
+                pass
+        total = EncodingCost()
+        for cost in costs:
+            total.add(cost)
+        return total
 
     def encode_uncached(self, texts: Sequence[str], instruction: Instruction) -> None:
         """Encode one batch for its time alone; nothing is looked up or kept."""
         tokens = self.backend.tokenize(texts, instruction)
         self.backend.encode(tokens, np.arange(len(texts)), instruction)
 
-    def _places(self, instruction: Instruction, keys: npt.NDArray[np.uint64]) -> Places[Rows]:
+    def places(
+        self, instruction: Instruction, keys: npt.NDArray[np.uint64], *, look: bool = True
+    ) -> Places[Rows]:
         """
         Where the vectors of these texts are.
 
         A text that the model reads whole has the same vector under every maximum length, so it
         lies in a store without one; only truncated texts lie in a store of their length. Where
         the model tokenises by itself nobody knows which these are, and all lie in the latter.
+
+        Args:
+            keys: of different texts, uint64 (n_texts, 2).
+            look: whether to look for them; otherwise nothing is found so far.
         """
         limit = self.backend.max_length
         if limit is not None and not self.backend.knows_tokens(instruction):
@@ -221,123 +310,80 @@ class Encoder(Generic[Rows]):
         # Without a store there is nothing to keep apart.
         split_at = limit if len(limits) == 2 and self._store_folder is not None else None
         found = [store for store in stores if store is not None]
-        places: Places[Rows] = Places(keys, found, split_at, sparse=self._sparse)
-        for number, store in enumerate(found):
-            places.find(number)
-            self.repaired_shards += store.repaired_shards
-            store.repaired_shards.clear()
+        places: Places[Rows] = Places(keys, found, split_at, sparse=self.sparse)
+        if look:
+            for number, store in enumerate(found):
+                places.find(number, verify=self.shard_encoder.verifies)
+                self.repaired_shards += store.repaired_shards
+                store.repaired_shards.clear()
         return places
 
-    def _encode_missing(
+    def _shards(
         self,
-        unique: Iterator[str],
+        request: Request,
+        first: npt.NDArray[np.intp],
+        wanted: npt.NDArray[np.bool_] | None = None,
+    ) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
+        """
+        The shards of a request: numbers of different texts, and the texts.
+
+        Shards are cut from all texts, found or not: after a crash the same texts meet in the same
+        batches, so the vectors are the same to the last bit.
+
+        Args:
+            first: the positions of the different texts.
+            wanted: which of these; None are all.
+        """
+        for window in windows(
+            selected(request.texts, first), Limits(TEXTS_PER_WINDOW, CHARACTERS_PER_WINDOW)
+        ):
+            for numbers, texts in shards(
+                window,
+                Limits(TEXTS_PER_SHARD, CHARACTERS_PER_SHARD),
+                step=self._texts_in_step,
+                longest_first=self.longest_first,
+            ):
+                if wanted is None or wanted[numbers].all():
+                    yield numbers, texts
+                elif wanted[numbers].any():
+                    at = np.flatnonzero(wanted[numbers])
+                    yield numbers[at], [texts[place] for place in at]
+
+    def _taken(
+        self,
+        cut: Iterator[tuple[npt.NDArray[np.intp], list[str]]],
+        instruction: Instruction,
+        share: Share,
+    ) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
+        """The shards that are in a share."""
+        here = self.shard_encoder
+        tokenize = here.tokenize if isinstance(here, BatchEncoder) else self.backend.tokenize
+        size = sizes(tokenize, instruction, self.backend.max_length)
+        return (shard for shard in cut if share.takes(size(shard[1])))
+
+    def _missing(
+        self,
+        cut: Iterator[tuple[npt.NDArray[np.intp], list[str]]],
         instruction: Instruction,
         places: Places[Rows],
         cost: EncodingCost,
-        progress: tqdm[Any],
-    ) -> None:
-        window_limits = Limits(TEXTS_PER_WINDOW, CHARACTERS_PER_WINDOW)
-        shard_limits = Limits(TEXTS_PER_SHARD, CHARACTERS_PER_SHARD)
-        missing = (
-            (positions, texts)
-            for window in windows(unique, window_limits)
-            for positions, texts in shards(
-                window, shard_limits, step=self._texts_in_step, longest_first=self._longest_first
-            )
-            # Shards are cut from all texts, found or not: after a crash the same texts meet in
-            # the same batches, so the vectors are the same to the last bit.
-            for positions, texts in [places.missing_of(positions, texts)]
-            if texts
-        )
-        waiting = time.perf_counter()
-        for positions, tokens in self._tokenized_ahead(missing, instruction):
-            for number, group in enumerate(_groups(tokens, places.limit)):
-                if len(group) == 0:
-                    continue
-                try:
-                    vectors = self._encode_group(tokens, group, instruction, cost, progress)
-                except PartlyEncoded as error:
-                    self._keep(error, positions, tokens, group, places, number)
-                    raise
-                encoded = time.perf_counter()
-                bad = not_finite(vectors)
-                if len(bad):
-                    raise _BadVectors(positions[group][bad])
-                places.put(positions[group], vectors, tokens.counts[group], number)
-                cost.n_encoded += len(group)
-                cost.n_tokens_encoded += int(tokens.lengths[group].sum())
-                cost.encode_seconds += encoded - waiting
-                waiting = time.perf_counter()
-                cost.store_seconds += waiting - encoded
+    ) -> Iterator[Shard[Rows]]:
+        """Shards without the texts that *places* has."""
+        for numbers, texts in cut:
+            missing, texts = places.missing_of(numbers, texts)
+            if texts:
+                yield Shard(missing, texts, instruction, places, cost)
 
-    def _keep(
-        self,
-        error: PartlyEncoded,
-        positions: npt.NDArray[np.intp],
-        tokens: Tokens,
-        group: npt.NDArray[np.intp],
-        places: Places[Rows],
-        number: int,
-    ) -> None:
-        """Store what a server answered before it failed: it is paid for."""
-        finite = np.setdiff1d(np.arange(len(error.rows)), not_finite(error.vectors))
-        kept = group[error.rows[finite]]
-        if len(kept):
-            vectors: Any = error.vectors[finite]
-            places.put(positions[kept], vectors, tokens.counts[kept], number)
-
-    def _tokenized_ahead(
-        self,
-        shards: Iterable[tuple[npt.NDArray[np.intp], list[str]]],
-        instruction: Instruction,
-    ) -> Iterator[tuple[npt.NDArray[np.intp], Tokens]]:
-        """Each shard tokenised, the next one in another thread while the model has this one."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer") as thread:
-            ahead: tuple[npt.NDArray[np.intp], Future[Tokens]] | None = None
-            for positions, texts in shards:
-                future = thread.submit(self.backend.tokenize, texts, instruction)
-                if ahead is not None:
-                    yield ahead[0], ahead[1].result()
-                ahead = positions, future
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
-
-    def _encode_group(
-        self,
-        tokens: Tokens,
-        group: npt.NDArray[np.intp],
-        instruction: Instruction,
-        cost: EncodingCost,
-        progress: tqdm[Any],
-    ) -> Rows:
-        """The vectors of the texts *group* of *tokens*, batch by batch."""
-        lengths = tokens.lengths[group]
-        done: list[tuple[npt.NDArray[np.intp], Rows]] = []
-        pending: deque[npt.NDArray[np.intp]] = deque(self._batches(lengths))
-        while pending:
-            batch = pending.popleft()
-            n_padded = int(lengths[batch].max()) * len(batch)
-            shortage = None
-            try:
-                new: Any = self.backend.encode(tokens, group[batch], instruction)
-            except PartlyEncoded as error:
-                rows = np.concatenate([*(rows for rows, _ in done), batch[error.rows]])
-                vectors = np.concatenate([*(cast("Any", each) for _, each in done), error.vectors])
-                raise PartlyEncoded(str(error), rows, vectors) from error
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                # Its frames hold what the batch allocated, and must be gone before it is retried.
-                shortage = error.with_traceback(None)
-            if shortage is not None:
-                self._halve_budget(n_padded, len(batch), shortage)
-                left = np.concatenate([batch, *pending])
-                pending = deque(left[smaller] for smaller in self._batches(lengths[left]))
-                continue
-            done.append((batch, new))
-            cost.n_tokens_padded += n_padded if self.backend.pads else int(lengths[batch].sum())
-            progress.update(len(batch))
-        return placed(done, len(group))
+    def _fill(
+        self, missing: Iterator[Shard[Rows]], label: str, n_missing: int
+    ) -> npt.NDArray[np.intp]:
+        """Encode shards until one has vectors that are not finite; the positions of these."""
+        if n_missing:
+            with _progress(label, n_missing) as progress:
+                for _, bad in self.shard_encoder.encode_shards(missing, progress):
+                    if len(bad):
+                        return bad
+        return np.empty(0, np.intp)
 
     @property
     def _texts_in_step(self) -> int:
@@ -345,27 +391,8 @@ class Encoder(Generic[Rows]):
         A shard ends behind a multiple of so many texts: without a store, nothing is lost with a
         longer shard, and batches of a given size are all of that size but the last.
         """
-        return self.batch_size if self.batch_size and self._store_folder is None else 1
-
-    def _batches(self, lengths: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.intp]]:
-        return token_budget_batches(
-            lengths, token_budget=self.token_budget, most_texts=self.batch_size
-        )
-
-    def _halve_budget(self, n_tokens: int, n_texts: int, error: Exception) -> None:
-        """After a batch of so many padded tokens was too much; for all batches from now on."""
-        self.backend.release_memory()
-        if n_texts == 1:
-            raise TaskError(
-                f"one text of {n_tokens:,} tokens does not fit the memory of "
-                f"{self.backend.device}\n  try --max-length, or --dtype bfloat16"
-            ) from error
-        self.budget_cuts.append(self.token_budget)
-        self.token_budget = max(1, min(self.token_budget, n_tokens) // 2)
-        logger.warning(
-            "a batch of %d tokens did not fit the memory of %s; from now on %d a batch",
-            n_tokens, self.backend.device, self.token_budget,
-        )  # fmt: skip
+        batch_size = self.shard_encoder.batch_size
+        return batch_size if batch_size and self._store_folder is None else 1
 
     def _store(self, instruction: Instruction, max_length: int | None) -> VectorStore | None:
         if self._store_folder is None:
@@ -374,7 +401,7 @@ class Encoder(Generic[Rows]):
             self._stores[instruction, max_length] = VectorStore(
                 self._store_folder,
                 {
-                    **self._identity,
+                    **self.identity,
                     "backend": self.backend.name,
                     "dtype": self.backend.dtype,
                     "truncated_to": max_length,
@@ -395,22 +422,13 @@ class _Last(Generic[Rows]):
     n_truncated: int
 
 
-class _BadVectors(Exception):
-    """Vectors that are not finite, by the positions of their texts among the different ones."""
-
-    def __init__(self, positions: npt.NDArray[np.intp]) -> None:
-        super().__init__()
-        self.positions = positions
+def _keys(texts: Iterable[Sequence[str]]) -> npt.NDArray[np.uint64]:
+    return np.concatenate([np.empty((0, 2), np.uint64), *map(text_keys, texts)])
 
 
-def _groups(tokens: Tokens, limit: int | None) -> list[npt.NDArray[np.intp]]:
-    """
-    The texts of a shard that the model reads whole, and those that it reads truncated.
+def _digest(keys: npt.NDArray[np.uint64]) -> str:
+    return hashlib.sha256(keys.data).hexdigest()
 
-    They go to different stores, so they are encoded apart: whatever part of a shard a crash
-    leaves to be done, it is done in the same batches.
-    """
-    if limit is None:
-        return [np.arange(len(tokens.counts))]
-    truncated = tokens.counts > limit
-    return [np.flatnonzero(~truncated), np.flatnonzero(truncated)]
+
+def _progress(label: str, n_texts: int) -> tqdm[Any]:
+    return tqdm(total=n_texts, desc=label, unit=" texts", disable=None, leave=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from granite_bench.engine.encoder import EncodingCost
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.pairs import PairsCost
 from granite_bench.engine.sparsity import Sparsity
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import cached_property
 from typing import Generic, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from granite_bench.engine.sparse_rows import SparseRows
 from granite_bench.engine.sparse_vectors import ResidentSparseVectors, StoredSparseVectors
 from granite_bench.engine.vector_store import VectorStore
 from granite_bench.engine.vectors import ResidentVectors, StoredVectors, Vectors
+from granite_bench.files import Place
 
 
 class Places(Generic[Rows]):
@@ -46,11 +47,21 @@ class Places(Generic[Rows]):
         self._sparse = sparse
         self._in_memory: list[tuple[npt.NDArray[np.intp], Rows]] = []
 
-    def find(self, number: int) -> None:
-        """Look in the store of that number for the texts that were not found so far."""
+    @property
+    def n_missing(self) -> int:
+        """Texts whose vectors are nowhere so far."""
+        return int((self.store_of < 0).sum())
+
+    def find(self, number: int, *, verify: bool = True) -> None:
+        """
+        Look in the store of that number for the texts that were not found so far.
+
+        Args:
+            verify: as for VectorStore.find.
+        """
         store = self.stores[number]
         asked = np.flatnonzero(self.store_of < 0)
-        found = store.find(self.keys[asked])
+        found = store.find(self.keys[asked], verify=verify)
         fits = found.shards >= 0
         if self.limit is not None:
             fits &= (found.token_counts > self.limit) == (number == 1)
@@ -76,6 +87,36 @@ class Places(Generic[Rows]):
             self.rows[positions] = np.arange(len(positions))
         else:
             self._in_memory.append((positions, vectors))
+
+    def put_elsewhere(
+        self,
+        positions: npt.NDArray[np.intp],
+        counts: npt.NDArray[np.int32],
+        *,
+        shard: int,
+        keeper: int,
+    ) -> None:
+        """
+        Another process has made these vectors.
+
+        Args:
+            shard: a number for the texts that were stored together.
+            keeper: the number of the process that alone has them; -1: they are in the store.
+        """
+        self.counts[positions] = counts
+        self.store_of[positions] = 0
+        self.shards[positions] = shard
+        self.rows[positions] = np.arange(len(positions))
+        self.keepers[positions] = keeper
+
+    @cached_property
+    def keepers(self) -> npt.NDArray[np.int32]:
+        """Which process has each vector, int32 (n_texts,), as for put_elsewhere."""
+        return np.full(len(self.keys), -1, dtype=np.int32)
+
+    def forget(self, positions: npt.NDArray[np.intp]) -> None:
+        """The vectors at these positions are lost."""
+        self.store_of[positions] = -1
 
     def vectors(self, resident_bytes: int) -> Vectors[Rows]:
         """All of them, in memory where they have no more than so many bytes."""
@@ -108,7 +149,7 @@ class Places(Generic[Rows]):
         return cast("Vectors[Rows]", form(vectors))
 
     @property
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> list[Place]:
         return [path for store in self.stores for path in store.paths]
 
     def _n_bytes(self, dim: int) -> int:

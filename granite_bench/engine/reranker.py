@@ -22,7 +22,8 @@ from mteb.models import CrossEncoderProtocol, CrossEncoderWrapper, SearchCrossEn
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.batching import token_budget_batches
 from granite_bench.engine.cross_encoder import CrossEncoderBackend
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
 from granite_bench.engine.pairs import Pairs, PairsCost, PairTexts, cut_to_tokens, find_pairs
 from granite_bench.engine.run import Run
@@ -63,11 +64,16 @@ class Reranker:
         self.measure_latency = False
         self.as_arrays = False
         self.model = model
+        self.tokenizer = tokenizer
         self._query_tokens = query_tokens
-        self._tokenizer = tokenizer
         self._query_prefix: str = getattr(model, "query_prefix", "")
         self._document_prefix: str = getattr(model, "passage_prefix", "")
         self._corpus: Dataset | None = None
+
+    @property
+    def prefixes(self) -> tuple[str, str]:
+        """What goes before queries, and before documents."""
+        return self._query_prefix, self._document_prefix
 
     def index(self, corpus: Dataset, *, hf_split: str, hf_subset: str, **kwargs: Any) -> None:
         """Take the corpus; nothing is computed (mteb's SearchProtocol)."""
@@ -100,7 +106,7 @@ class Reranker:
         if instruction.prompt:
             seen.prompts["pair"] = instruction.prompt
         pairs = find_pairs(list(queries["id"]), document_ids(self._corpus), top_ranked)
-        cut = _cut(queries, self._query_tokens, self._tokenizer, seen.pairs)
+        cut = _cut(queries, self._query_tokens, self.tokenizer, seen.pairs)
         prefixed = [self._query_prefix + text for text in query_texts(cut)]
         texts = PairTexts(pairs, prefixed, self._corpus, document_prefix=self._document_prefix)
         cost = EncodingCost()

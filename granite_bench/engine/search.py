@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def search_exact(
 
     Args:
         queries: float32 (n_queries, dim).
-        docs: n_texts vectors, one per different text; read in blocks, each block once. Copies of
+        docs: n_texts vectors, one per different text; each is read once, where it is. Copies of
             a text are scored once: a matrix product may round equal columns differently, and
             copies would tie or not by where in the corpus they stand.
         query_ids: row i of *queries* is query_ids[i].
@@ -122,12 +123,8 @@ def search_exact(
         raise ValueError(f"{docs.n_vectors} vectors for {documents.n_texts} texts")
 
     def best_texts(lows: npt.NDArray[np.uint32], n_best: int) -> npt.NDArray[np.uint64]:
-        if device == "cpu":
-            # Here, since loading numba takes as long as a small search.
-            from granite_bench.engine import host_search
-
-            return host_search.best_texts(queries, docs, lows, top_k=n_best, similarity=similarity)
-        return _on_device(queries, docs, lows, n_best, similarity, device)
+        of_part = partial(_best_of_part, queries, n_best, similarity, device)
+        return merge_best(list(docs.map_parts(of_part, lows)), n_best)
 
     return run_of_best(best_texts, query_ids, documents, top_k=top_k)
 
@@ -242,18 +239,44 @@ def run_of_candidates(
     return Run(query_ids, documents, best, scores)
 
 
-def _on_device(
+def merge_best(parts: list[npt.NDArray[np.uint64]], n_best: int) -> npt.NDArray[np.uint64]:
+    """
+    The largest keys of each query among those of the parts of a corpus.
+
+    Args:
+        parts: uint64 (n_queries, n_of_part) each, descending; together *n_best* columns or more.
+
+    Returns:
+        uint64 (n_queries, n_best), descending.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    best = parts.pop()
+    while parts:  # two at a time, so that not all of them are there twice
+        best = np.sort(np.concatenate([best, parts.pop()], axis=1), axis=1)[:, ::-1][:, :n_best]
+    return best
+
+
+def _best_of_part(
     queries: npt.NDArray[np.float32],
-    docs: Vectors,
-    lows: npt.NDArray[np.uint32],
     top_k: int,
     similarity: Similarity,
     device: str,
+    docs: Vectors,
+    lows: npt.NDArray[np.uint32],
+    own_device: str | None,
 ) -> npt.NDArray[np.uint64]:
+    """The keys of the best texts of each query in a part of a corpus, as BestTexts."""
+    n_best = min(top_k, docs.n_vectors)
+    if (own_device or device) == "cpu":
+        # Here, since loading numba takes as long as a small search.
+        from granite_bench.engine import host_search
+
+        return host_search.best_texts(queries, docs, lows, top_k=n_best, similarity=similarity)
     from granite_bench.engine import device_search
 
     return device_search.best_texts(
-        queries, docs, lows, top_k=top_k, similarity=similarity, device=device
+        queries, docs, lows, top_k=n_best, similarity=similarity, device=own_device or device
     )
 
 

@@ -38,6 +38,8 @@ from safetensors.numpy import save
 
 from granite_bench.engine.rows import Rows
 from granite_bench.engine.sparse_rows import SparseRows
+from granite_bench.files import Place
+from granite_bench.locations import Stamp, entries, open_parts, read
 
 SUFFIX = ".safetensors"
 
@@ -50,9 +52,6 @@ _DENSE = 4
 _CHECKSUM = "xxh3_128"
 _LONGEST_HEADER = 1_000_000
 _LEFT_NAME = re.compile(rf"\.(configuration\.json|\w+{re.escape(SUFFIX)})\.\w+")
-
-Stamp = tuple[int, int]
-"""Size in bytes and time of the last change in nanoseconds: the file is the one it was."""
 
 
 class BrokenShard(Exception):
@@ -118,15 +117,18 @@ def shard_bytes(
     return content
 
 
-def read_keys(path: Path) -> Keys:
+def read_keys(path: Place, n_bytes: int | None = None) -> Keys:
     """
     The keys of a shard; its vectors are neither read nor checked.
+
+    Args:
+        n_bytes: the size of the file, where a listing has told it.
 
     Raises:
         BrokenShard: the header is damaged or the file has another length than it says.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_parts(path, n_bytes) as file:
         header = read_header(file)
         keys = np.empty((header.n_texts, 2), dtype=np.uint64)
         token_counts = np.empty(header.n_texts, dtype=np.int32)
@@ -135,7 +137,7 @@ def read_keys(path: Path) -> Keys:
     return Keys(keys, token_counts, header.dim)
 
 
-def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.float32]) -> None:
+def read_rows(path: Place, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.float32]) -> None:
     """
     Read some dense vectors of a shard; what is read is not checked.
 
@@ -151,13 +153,15 @@ def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.f
     row_bytes = vectors.itemsize * dim
     first, last = int(rows[0]), int(rows[-1])
     span = last - first + 1
-    with path.open("rb", buffering=0) as file:
+    # Behind a URL, a request for each row would take longer than one for all between as well.
+    reads_between = span <= _DENSE * len(rows) or not isinstance(path, Path)
+    with open_parts(path) as file:
         header = read_header(file)
         _require(header, rows, dim, sparse=False)
         start = header.starts["vectors"]
         if span == len(rows) and np.array_equal(rows, np.arange(first, last + 1)):
             read_into(file, start + first * row_bytes, vectors)
-        elif span <= _DENSE * len(rows):
+        elif reads_between:
             between = np.empty((span, dim), dtype=np.float32)
             read_into(file, start + first * row_bytes, between)
             vectors[:] = between[rows - first]
@@ -166,7 +170,7 @@ def read_rows(path: Path, rows: npt.NDArray[np.int32], vectors: npt.NDArray[np.f
                 read_into(file, start + row * row_bytes, vector)
 
 
-def read_sparse_rows(path: Path, rows: npt.NDArray[np.int32], dim: int) -> SparseRows:
+def read_sparse_rows(path: Place, rows: npt.NDArray[np.int32], dim: int) -> SparseRows:
     """
     Read some sparse vectors of a shard; of what is read only the places are checked.
 
@@ -177,7 +181,7 @@ def read_sparse_rows(path: Path, rows: npt.NDArray[np.int32], dim: int) -> Spars
         BrokenShard: the file has no such rows.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_parts(path) as file:
         header = read_header(file)
         _require(header, rows, dim, sparse=True)
         first = int(rows[0])
@@ -196,7 +200,7 @@ def read_sparse_rows(path: Path, rows: npt.NDArray[np.int32], dim: int) -> Spars
     return SparseRows(indptr - before, indices, values, dim)[rows - first]
 
 
-def check(path: Path) -> tuple[Header, Stamp]:
+def check(path: Place) -> tuple[Header, Stamp]:
     """
     Read a whole shard and compare it with its checksum and its name.
 
@@ -207,9 +211,7 @@ def check(path: Path) -> tuple[Header, Stamp]:
         BrokenShard: a byte is not what was written, or the file bears another shard's name.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
-        stamp = _stamp(os.fstat(file.fileno()))
-        content = file.read(stamp[0])
+    content, stamp = read(path)
     header = read_header(io.BytesIO(content))
     tensors = {
         name: np.frombuffer(
@@ -224,11 +226,6 @@ def check(path: Path) -> tuple[Header, Stamp]:
     if shard_name(tensors["keys"]) != path.name:
         raise BrokenShard("its name is that of other texts")
     return header, stamp
-
-
-def stamp_of(path: Path) -> Stamp:
-    """The stamp of a file; raises OSError."""
-    return _stamp(path.stat())
 
 
 def read_header(file: IO[bytes] | io.RawIOBase) -> Header:
@@ -301,19 +298,15 @@ def read_into(file: IO[bytes] | io.RawIOBase, offset: int, array: npt.NDArray[An
         view = view[n_read:]
 
 
-def left_files(folder: Path) -> list[Path]:
+def left_files(folder: Place) -> list[Place]:
     """Temporary files that killed writers left in a configuration's folder; raises OSError."""
     limit = time.time() - LEFT_SECONDS
-    left = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _LEFT_NAME.fullmatch(entry.name):
-                try:
-                    if entry.stat().st_mtime < limit:
-                        left.append(folder / entry.name)
-                except FileNotFoundError:  # its writer is alive, and done
-                    continue
-    return sorted(left)
+    left = sorted(
+        entry.name
+        for entry in entries(folder, _LEFT_NAME)
+        if entry.changed is not None and entry.changed < limit
+    )
+    return [folder / name for name in left]
 
 
 def _tensors(
@@ -353,7 +346,3 @@ def _checksum(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
 
 def _is_count(number: Any) -> bool:
     return type(number) is int and number >= 0  # True is an int to isinstance
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_size, found.st_mtime_ns

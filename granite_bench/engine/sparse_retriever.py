@@ -13,7 +13,8 @@ from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
 
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoded, Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoded, Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.run import Run
 from granite_bench.engine.sparse_backend import SparseEncoderBackend
 from granite_bench.engine.sparse_rows import SparseRows

@@ -28,6 +28,7 @@ from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.search import (
     NotANumber,
     ScoresOfSome,
+    merge_best,
     run_of_best,
     run_of_candidates,
 )
@@ -85,6 +86,13 @@ class SparseIndex:
         """Every document exactly once."""
         return self._made() if self._kept is None else self._kept
 
+    def best_texts(self, queries: SparseRows, lows: npt.NDArray[np.uint32], top_k: int) -> Keys:
+        """What search_sparse ranks by; see search.BestTexts. *queries* are prepared."""
+        if self._kept is not None:
+            return _best_texts(queries, self, lows, top_k)
+        of_part = partial(_best_of_part, queries, top_k, self.cosine)
+        return merge_best(list(self.docs.map_parts(of_part, lows)), top_k)
+
     def prepared(self, vectors: SparseRows) -> SparseRows:
         """Vectors of queries or documents as they are compared."""
         return _with_norm_1(vectors) if self.cosine else vectors
@@ -126,7 +134,7 @@ def search_sparse(
     """
     if index.docs.n_vectors != documents.n_texts:
         raise ValueError(f"{index.docs.n_vectors} vectors for {documents.n_texts} texts")
-    best = partial(_best_texts, index.prepared(queries), index)
+    best = partial(index.best_texts, index.prepared(queries))
     return run_of_best(best, query_ids, documents, top_k=top_k)
 
 
@@ -167,6 +175,21 @@ def _with_norm_1(vectors: SparseRows) -> SparseRows:
     norms = np.sqrt(np.bincount(rows, weights=squares, minlength=len(vectors)))
     values = (vectors.values / np.maximum(norms, 1e-12)[rows]).astype(np.float32)
     return SparseRows(vectors.indptr, vectors.indices, values, vectors.dim)
+
+
+def _best_of_part(
+    queries: SparseRows,
+    top_k: int,
+    cosine: bool,
+    docs: SparseVectors,
+    lows: npt.NDArray[np.uint32],
+    device: object,
+) -> Keys:
+    index = SparseIndex(docs, cosine=cosine, in_memory=False)
+    # Arrays that came from another process may not be written to, which compiled code refuses.
+    indptr, indices = np.array(queries.indptr), np.array(queries.indices)
+    own = SparseRows(indptr, indices, np.array(queries.values), queries.dim)
+    return _best_texts(own, index, lows, min(top_k, docs.n_vectors))
 
 
 def _best_texts(

@@ -11,17 +11,18 @@ from granite_bench.engine.rows import placed
 from granite_bench.engine.shard import read_sparse_rows
 from granite_bench.engine.sparse_rows import SparseRows
 from granite_bench.engine.vectors import (
+    InOnePart,
     InShards,
     Vectors,
-    explained,
     require_positions,
     require_rows,
 )
+from granite_bench.files import Place
 
 SparseVectors = Vectors[SparseRows]
 
 
-class ResidentSparseVectors:
+class ResidentSparseVectors(InOnePart):
     """
     Sparse vectors in memory.
 
@@ -55,9 +56,10 @@ class StoredSparseVectors(InShards[SparseRows]):
         return placed(parts, len(positions)) if parts else SparseRows.empty(self.dim)
 
     def _read(self, positions: npt.NDArray[np.intp]) -> SparseRows:
-        parts = []
-        for path, rows, places in self._by_shard(positions):
-            with explained(path):
-                read = read_sparse_rows(path, rows, self.dim)
-            parts.append((np.arange(places.start, places.stop), read))
-        return placed(parts, len(positions))
+        def read(
+            path: Place, rows: npt.NDArray[np.int32], places: slice
+        ) -> tuple[npt.NDArray[np.intp], SparseRows]:
+            read = read_sparse_rows(path, rows, self.dim)
+            return np.arange(places.start, places.stop), read
+
+        return placed(list(self._read_shards(positions, read)), len(positions))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from granite_bench.engine.encoder import Encoded
 from granite_bench.engine.sparse_rows import SparseRows
+from granite_bench.engine.vectors import Vectors
 
 VECTORS_PER_BLOCK = 16_384
 
@@ -37,13 +38,22 @@ def active_shares(encoded: Encoded[SparseRows]) -> npt.NDArray[np.float64]:
     """The share of the texts in which each dimension is active; float64 (dim,)."""
     vectors = encoded.vectors
     n_texts = np.bincount(encoded.rows, minlength=vectors.n_vectors)
+    counts = np.sum(list(vectors.map_parts(_active_counts, n_texts)), axis=0)
+    shares: npt.NDArray[np.float64] = counts / max(len(encoded.rows), 1)
+    return shares
+
+
+def _active_counts(
+    vectors: Vectors[SparseRows], n_texts: npt.NDArray[np.intp], device: object
+) -> npt.NDArray[np.int64]:
+    """The number of texts in which each dimension is active; each vector is of *n_texts*."""
     counts = np.zeros(vectors.dim, np.int64)
     for positions, rows in vectors.blocks(VECTORS_PER_BLOCK):
         of_values = np.repeat(n_texts[positions], rows.n_active)
         # Sums of whole numbers, exact in float64.
         of_dims = np.bincount(rows.indices, weights=of_values, minlength=vectors.dim)
         counts += of_dims.astype(np.int64)
-    return counts / max(len(encoded.rows), 1)
+    return counts
 
 
 def sparsity_of(

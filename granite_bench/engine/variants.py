@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sentence_transformers.util import quantize_embeddings
 
+from granite_bench.engine.rows import Dense
 from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.search import Similarity, rank_candidates, search_exact, similarity_of
-from granite_bench.engine.vectors import Vectors
+from granite_bench.engine.vectors import Found, OfPart, Vectors
 from granite_bench.errors import TaskError
 
 RESCORE_MULTIPLIER = 2
@@ -155,6 +158,7 @@ class _Changed:
     def __init__(self, vectors: Vectors, change: Change, dim: int | None = None) -> None:
         self._vectors = vectors
         self._change = change
+        self._dim = dim
         self.n_vectors = vectors.n_vectors
         self.dim = vectors.dim if dim is None else min(dim, vectors.dim)
 
@@ -166,6 +170,25 @@ class _Changed:
     def gather(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """As Vectors.gather."""
         return self._change(self._vectors.gather(positions))
+
+    def map_parts(
+        self, function: OfPart[Found], per_vector: npt.NDArray[Any] | None = None
+    ) -> Iterator[Found]:
+        """As Vectors.map_parts."""
+        return self._vectors.map_parts(
+            partial(_of_changed_part, function, self._change, self._dim), per_vector
+        )
+
+
+def _of_changed_part(
+    function: OfPart[Found],
+    change: Change,
+    dim: int | None,
+    vectors: Vectors,
+    per_vector: npt.NDArray[Any] | None,
+    device: str | None,
+) -> Found:
+    return function(_Changed(vectors, change, dim), per_vector, device)
 
 
 def _signs() -> tuple[Change, Change]:
@@ -185,11 +208,9 @@ def _signs() -> tuple[Change, Change]:
 
 def _int8(docs: Vectors) -> tuple[Change, Change]:
     """Codes of 8 bits over the range of each dimension of the corpus, and what they stand for."""
-    low = np.full(docs.dim, np.inf if docs.n_vectors else 0, dtype=np.float32)
-    high = np.full(docs.dim, -np.inf if docs.n_vectors else 0, dtype=np.float32)
-    for _, block in docs.blocks(VECTORS_PER_BLOCK):
-        np.minimum(low, block.min(axis=0), out=low)
-        np.maximum(high, block.max(axis=0), out=high)
+    lows, highs = zip(*docs.map_parts(_range), strict=True)
+    low: Dense = np.min(lows, axis=0)
+    high: Dense = np.max(highs, axis=0)
     ranges = np.vstack([low, high])
     steps = (high - low) / np.float32(255)
     steps[steps == 0] = 1
@@ -202,6 +223,18 @@ def _int8(docs: Vectors) -> tuple[Change, Change]:
         return (codes(vectors) + np.float32(128)) * steps + low
 
     return codes, values
+
+
+def _range(
+    docs: Vectors, per_vector: object, device: object
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The smallest and the largest value of each dimension; 0 where there are no vectors."""
+    low = np.full(docs.dim, np.inf if docs.n_vectors else 0, dtype=np.float32)
+    high = np.full(docs.dim, -np.inf if docs.n_vectors else 0, dtype=np.float32)
+    for _, block in docs.blocks(VECTORS_PER_BLOCK):
+        np.minimum(low, block.min(axis=0), out=low)
+        np.maximum(high, block.max(axis=0), out=high)
+    return low, high
 
 
 def _rescored(found: Run, queries: npt.NDArray[np.float32], values: Vectors, top_k: int) -> Run:

@@ -1,5 +1,5 @@
 """
-What the store of embeddings holds on disk, whether it is whole, and what may go.
+What the store of embeddings holds, whether it is whole, and what may go.
 
     read_cache(folder)      a CachedConfiguration for each configuration
     check_shards(cached)    each shard of theirs against its checksum
@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +31,25 @@ from granite_bench.engine.shard import (
     read_header,
 )
 from granite_bench.engine.vector_store import CONFIGURATION_FILE, FORMAT_VERSION, usual_dim
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, StorageError, did_you_mean
+from granite_bench.files import Place
+from granite_bench.locations import (
+    WHAT_TO_CHECK,
+    at_once,
+    entries,
+    open_parts,
+    read,
+    reason,
+    remove_folder,
+    stamp_of,
+)
+from granite_bench.locations import remove as remove_file
 
 State = Literal["current", "older format", "newer format", "unreadable"]
 
+_NO_FOLDER = (FileNotFoundError, NotADirectoryError)
 _FOLDER_NAME = re.compile(r"[0-9a-f]{32}")
+_SHARD_NAME = re.compile(rf"\w+{re.escape(SUFFIX)}")
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 _BYTES = {
     "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
@@ -58,11 +73,11 @@ class CachedConfiguration:
         last_used: seconds since the epoch, of the last run that found or wrote a vector.
     """
 
-    folder: Path
+    folder: Place
     state: State
     configuration: Mapping[str, Any]
-    shards: Sequence[Path]
-    left: Sequence[Path]
+    shards: Sequence[Place]
+    left: Sequence[Place]
     n_texts: int
     n_bytes: int
     last_used: float
@@ -77,7 +92,7 @@ class CachedConfiguration:
 class CheckedShard:
     """A shard that was read: its size in bytes, and why it is broken ("" where it is whole)."""
 
-    path: Path
+    path: Place
     n_bytes: int
     reason: str
 
@@ -95,7 +110,7 @@ class Prune:
 
     chosen: Sequence[CachedConfiguration] = ()
     useless: Sequence[CachedConfiguration] = ()
-    left: Sequence[Path] = ()
+    left: Sequence[Place] = ()
 
 
 @dataclass
@@ -109,31 +124,33 @@ class Removed:
     """
 
     n_bytes: int = 0
-    kept: list[tuple[Path, str]] = field(default_factory=list)
+    kept: list[tuple[Place, str]] = field(default_factory=list)
 
 
-def read_cache(folder: Path) -> list[CachedConfiguration]:
+def read_cache(folder: Place) -> list[CachedConfiguration]:
     """
     Every configuration in a folder of vectors, by model, then the last used first.
 
     Raises:
         BadInput: there is no such folder, or it cannot be read.
+        StorageError: a URL stopped answering.
     """
     try:
-        names = sorted(path.name for path in folder.iterdir() if _FOLDER_NAME.fullmatch(path.name))
+        names = sorted(entry.name for entry in entries(folder, _FOLDER_NAME))
     except OSError as error:
-        raise BadInput(
-            Fault(
-                str(folder),
-                f"is no folder of vectors: {error.strerror or error}",
+        if not isinstance(folder, Path) and not isinstance(error, _NO_FOLDER):
+            problem, hint = "cannot be listed", WHAT_TO_CHECK
+        else:
+            problem = "is no folder of vectors"
+            hint = (
                 "name the folder that `granite-bench run --vectors` was given, or none for the "
-                "usual one",
+                "usual one"
             )
-        ) from None
+        raise BadInput(Fault(str(folder), f"{problem}: {reason(error)}", hint)) from None
     found = []
     for name in names:
         # A run that goes on, or another prune, may take a folder away meanwhile.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(*_NO_FOLDER), _answering(folder / name):
             cached = _read_configuration(folder / name)
             if cached is not None:
                 found.append(cached)
@@ -163,21 +180,28 @@ def check_shards(cached: Iterable[CachedConfiguration]) -> Iterator[CheckedShard
     for configuration in cached:
         if configuration.state != "current":
             continue
-        headers = (_header_or_none(shard) for shard in configuration.shards)
+        folder, shards = configuration.folder, configuration.shards
+        headers = at_once(_header_or_none, shards, folder)
         usual = usual_dim((dim, n_texts) for n_texts, dim in filter(None, headers))
-        for path in configuration.shards:
-            reason, n_bytes = "", 0
-            try:
-                header, (n_bytes, _) = check(path)
-                if header.dim != usual:
-                    reason = f"it has vectors of dimension {header.dim}, its folder {usual}"
-            except FileNotFoundError:  # pruned or repaired meanwhile
-                continue
-            except BrokenShard as error:
-                reason = str(error)
-            except OSError as error:
-                reason = f"cannot be read: {error.strerror or error}"
-            yield CheckedShard(path, n_bytes, reason)
+        checked = at_once(partial(_checked, usual=usual), shards, folder)
+        yield from (shard for shard in checked if shard is not None)
+
+
+def _checked(path: Place, *, usual: int | None) -> CheckedShard | None:
+    """A shard that was compared with its checksum; None where it is gone."""
+    try:
+        with _answering(path):
+            header, (n_bytes, _) = check(path)
+    except FileNotFoundError:  # pruned or repaired meanwhile
+        return None
+    except BrokenShard as error:
+        return CheckedShard(path, 0, str(error))
+    except OSError as error:
+        return CheckedShard(path, 0, f"cannot be read: {reason(error)}")
+    if header.dim != usual:
+        other = f"it has vectors of dimension {header.dim}, its folder {usual}"
+        return CheckedShard(path, n_bytes, other)
+    return CheckedShard(path, n_bytes, "")
 
 
 def plan_prune(
@@ -247,22 +271,28 @@ def remove(plan: Prune) -> Removed:
     """
     removed = Removed()
     for one in (*plan.chosen, *plan.useless):
-        for path in (*one.shards, *one.left, one.folder / CONFIGURATION_FILE):
-            _remove_file(path, removed)
+        _remove_files((*one.shards, *one.left), removed)
+        _remove_files([one.folder / CONFIGURATION_FILE], removed)
         with contextlib.suppress(OSError):  # another's file, or one that a run has just written
-            one.folder.rmdir()
-    for path in plan.left:
-        _remove_file(path, removed)
+            remove_folder(one.folder)
+    _remove_files(plan.left, removed)
     return removed
 
 
 def remove_broken(shards: Iterable[CheckedShard]) -> Removed:
     """Remove the broken shards among those that were checked; their texts are encoded again."""
     removed = Removed()
-    for shard in shards:
-        if shard.reason:
-            _remove_file(shard.path, removed)
+    _remove_files([shard.path for shard in shards if shard.reason], removed)
     return removed
+
+
+def left_bytes(plan: Prune) -> int:
+    """The size of the temporary files that a plan names, those that are still there."""
+    n_bytes = 0
+    for path in plan.left:
+        with contextlib.suppress(OSError):
+            n_bytes += stamp_of(path)[0]
+    return n_bytes
 
 
 def parse_age(text: str) -> float:
@@ -297,43 +327,56 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _BYTES[match[2]])
 
 
-def _read_configuration(folder: Path) -> CachedConfiguration | None:
+def _read_configuration(folder: Place) -> CachedConfiguration | None:
     """None for a folder that holds nothing of the store's and is not an empty one of it."""
-    described = folder / CONFIGURATION_FILE
+    configuration, state = _configuration_in(folder)
     try:
-        configuration = json.loads(described.read_bytes())
-        state = _state(configuration)
-    except (OSError, ValueError, RecursionError):
-        configuration, state = {}, "unreadable"
-    try:
-        names = sorted(path.name for path in folder.iterdir())
+        found = sorted(entries(folder), key=lambda entry: entry.name)
         left = left_files(folder)
     except PermissionError:
-        return CachedConfiguration(folder, "unreadable", {}, (), (), 0, 0, folder.stat().st_mtime)
-    shards = [folder / name for name in names if re.fullmatch(rf"\w+{re.escape(SUFFIX)}", name)]
-    ours = [path for path in (*shards, *left, described) if path.is_file()]
+        changed = _changed(folder)
+        return CachedConfiguration(folder, "unreadable", {}, (), (), 0, 0, changed)
+    names = {path.name for path in left} | {CONFIGURATION_FILE}
+    shards = [entry for entry in found if _SHARD_NAME.fullmatch(entry.name)]
+    names |= {entry.name for entry in shards}
+    ours = [entry for entry in found if entry.is_file and entry.name in names]
     if not ours:
         # A run makes the folder a moment before its first file.
-        fresh = folder.stat().st_mtime > time.time() - LEFT_SECONDS
-        if names or fresh:
+        fresh = _changed(folder) > time.time() - LEFT_SECONDS
+        if found or fresh:
             return None
-    sizes, times = [], []
-    for path in ours:
-        with contextlib.suppress(FileNotFoundError):
-            found = path.stat()
-            sizes.append(found.st_size)
-            times.append(found.st_mtime)
-    headers = [_header_or_none(shard) for shard in shards] if state == "current" else []
+    readable = shards if state == "current" else []
+    headers = at_once(
+        lambda entry: _header_or_none(folder / entry.name, entry.n_bytes), readable, folder
+    )
     return CachedConfiguration(
         folder,
         state,
         configuration if state != "unreadable" else {},
-        shards,
+        [folder / entry.name for entry in shards],
         left,
         n_texts=sum(header[0] for header in headers if header),
-        n_bytes=sum(sizes),
-        last_used=max(times, default=folder.stat().st_mtime),
+        n_bytes=sum(entry.n_bytes for entry in ours),
+        last_used=max((entry.changed or 0.0 for entry in ours), default=_changed(folder)),
     )
+
+
+def _configuration_in(folder: Place) -> tuple[Any, State]:
+    try:
+        configuration = json.loads(read(folder / CONFIGURATION_FILE)[0])
+        return configuration, _state(configuration)
+    except OSError as error:
+        # What is called unreadable is pruned: a network that is away for a moment is not enough.
+        if not isinstance(folder, Path) and not isinstance(error, FileNotFoundError):
+            raise
+    except (ValueError, RecursionError):
+        pass
+    return {}, "unreadable"
+
+
+def _changed(folder: Place) -> float:
+    """Seconds since 1970 of a folder's last change; object stores have no folders to tell it."""
+    return folder.stat().st_mtime if isinstance(folder, Path) else 0.0
 
 
 def _state(configuration: Any) -> State:
@@ -345,22 +388,42 @@ def _state(configuration: Any) -> State:
     return "older format" if version < FORMAT_VERSION else "newer format"
 
 
-def _header_or_none(path: Path) -> tuple[int, int] | None:
+def _header_or_none(path: Place, n_bytes: int | None = None) -> tuple[int, int] | None:
     """(n_texts, dim); None where the file cannot be read so far."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_parts(path, n_bytes) as file:
             header = read_header(file)
     except (OSError, BrokenShard):
         return None
     return header.n_texts, header.dim
 
 
-def _remove_file(path: Path, removed: Removed) -> None:
+def _remove_files(paths: Sequence[Place], removed: Removed) -> None:
+    if paths:
+        for path, n_bytes, error in at_once(_remove_one, paths, paths[0]):
+            removed.n_bytes += n_bytes
+            if error:
+                removed.kept.append((path, error))
+
+
+def _remove_one(path: Place) -> tuple[Place, int, str]:
+    """(path, the bytes that are free now, why it is still there)."""
     try:
-        n_bytes = path.stat().st_size
-        path.unlink()
-        removed.n_bytes += n_bytes
+        n_bytes = stamp_of(path)[0]
+        remove_file(path)
     except FileNotFoundError:
-        pass
+        return path, 0, ""
     except OSError as error:
-        removed.kept.append((path, error.strerror or str(error)))
+        return path, 0, reason(error)
+    return path, n_bytes, ""
+
+
+@contextlib.contextmanager
+def _answering(path: Place) -> Iterator[None]:
+    """StorageError for a URL that does not answer: that says nothing of what is there."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(path, Path) or isinstance(error, _NO_FOLDER):
+            raise
+        raise StorageError(f"{path}: cannot be read: {reason(error)}\n  {WHAT_TO_CHECK}") from error

@@ -1,5 +1,5 @@
 """
-The store of embeddings: each text once per configuration, in checksummed shards on disk.
+The store of embeddings: each text once per configuration, in checksummed shards of a folder.
 
 A configuration (model, revision, dtype, maximum length, prompt, ...) has a folder named after
 its hash; inside, shards (shard.py) hold the key of each text, its vector and its token count. A
@@ -9,8 +9,8 @@ is impossible because everything that changes a vector is part of its address.
     <folder>/<hash of the configuration>/configuration.json   changed when last used
     <folder>/<hash of the configuration>/<hash of the texts>.safetensors
 
-In memory a text takes the 28 bytes of its place in the index; vectors stay on disk until
-search asks for a block of them.
+In memory a text takes the 28 bytes of its place in the index; vectors stay in their files until
+search asks for a block of them. The folder is on this machine or behind a URL (s3://, gs://, ...).
 """
 
 from __future__ import annotations
@@ -33,17 +33,26 @@ from granite_bench.engine.shard import (
     SUFFIX,
     BrokenShard,
     Keys,
-    Stamp,
     check,
     left_files,
     read_keys,
     shard_bytes,
     shard_name,
-    stamp_of,
 )
 from granite_bench.engine.vector_index import Found, VectorIndex
 from granite_bench.errors import StorageError
-from granite_bench.files import cache_folder, write_atomically
+from granite_bench.files import Place, cache_folder
+from granite_bench.locations import (
+    WHAT_TO_CHECK,
+    Stamp,
+    at_once,
+    entries,
+    read,
+    reason,
+    remove,
+    stamp_of,
+    write,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +80,8 @@ class VectorStore:
     The vectors of one configuration; several processes may use one store at once.
 
     Args:
-        folder: where all configurations live; made when the first shard is written.
+        folder: where all configurations live; made when the first shard is written. A path, or
+            a URL as parse_place gives it.
         configuration: everything that changes a vector, JSON-serialisable.
 
     Attributes:
@@ -85,13 +95,13 @@ class VectorStore:
     Memory: 28 bytes a text, twice that while shards are taken into the index.
     """
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Place, configuration: Mapping[str, Any]) -> None:
         self._configuration = json.dumps(
             {"format": FORMAT_VERSION, **configuration}, sort_keys=True, ensure_ascii=False
         ).encode("utf-8", "surrogatepass")
         self.folder = folder / hashlib.sha256(self._configuration).hexdigest()[:32]
         self.repaired_shards: list[str] = []
-        self.paths: list[Path] = []
+        self.paths: list[Place] = []
         self._number_of: dict[str, int] = {}
         self._names: list[str] = []
         self._indexed: set[int] = set()
@@ -99,11 +109,14 @@ class VectorStore:
         self._dim: int | None = None
         self._checked: dict[int, Stamp] = {}
         self._ignored: dict[str, Stamp | None] = {}
+        self._listed: dict[str, Stamp] = {}
         self._marked = False
+        self._is_described = False
         # A store that may only be read keeps what was left in it.
         with contextlib.suppress(OSError):
             for left in left_files(self.folder):
-                left.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    remove(left)
         self._look()
 
     @property
@@ -111,7 +124,7 @@ class VectorStore:
         """The dimension of the vectors; None while there are none."""
         return self._dim
 
-    def find(self, keys: npt.NDArray[np.uint64]) -> Found:
+    def find(self, keys: npt.NDArray[np.uint64], *, verify: bool = True) -> Found:
         """
         Where the texts with these keys are, shards of other processes included.
 
@@ -122,6 +135,7 @@ class VectorStore:
 
         Args:
             keys: text_keys of any texts, uint64 (n_texts, 2).
+            verify: False leaves the comparison to whoever reads the vectors.
 
         Raises:
             StorageError: the folder cannot be read.
@@ -132,7 +146,7 @@ class VectorStore:
             has_hit = np.zeros(len(self.paths) + 1, dtype=np.bool_)
             has_hit[found.shards] = True  # the last is for -1, not found
             hit = np.flatnonzero(has_hit[:-1]).tolist()
-            lost = [number for number in hit if not self._is_whole(number)]
+            lost = self._broken(hit) if verify else []
             if not lost:
                 break
             self._forget(lost)
@@ -142,7 +156,11 @@ class VectorStore:
 
     def n_bytes(self, numbers: Iterable[int]) -> int:
         """The size of the files of shards that find or put named."""
-        return sum(self._checked[number][0] for number in numbers if number in self._checked)
+        sizes = 0
+        for number in numbers:
+            with contextlib.suppress(OSError):  # whoever reads it says so
+                sizes += (self._checked.get(number) or self._stamp(self.paths[number]))[0]
+        return sizes
 
     def put(
         self,
@@ -177,7 +195,7 @@ class VectorStore:
         name = shard_name(keys)
         path = self.folder / name
         self._describe()
-        write_atomically(path, shard_bytes(keys, vectors, token_counts))
+        write(path, shard_bytes(keys, vectors, token_counts))
         number = self._number(name)
         self._forget([number])
         self._ignored.pop(name, None)
@@ -189,27 +207,35 @@ class VectorStore:
 
     def _look(self) -> None:
         """Take up shards that appeared, forget those that vanished."""
-        names = self._shard_names()
+        names = self._list()
         self._forget([n for n in self._indexed if self._names[n] not in names])
         # Passed on without a name: _take empties it to make room before it sorts.
         self._take(self._read_new(sorted(names)))
 
     def _read_new(self, names: Iterable[str]) -> dict[int, Keys]:
         """Shard number -> keys, for those of *names* that are whole as far as is read here."""
+        unread = (
+            name
+            for name in names
+            if self._number_of.get(name) not in self._indexed and not self._is_ignored(name)
+        )
         new: dict[str, Keys] = {}
-        for name in names:
-            if self._number_of.get(name) in self._indexed or self._is_ignored(name):
-                continue
-            try:
-                new[name] = read_keys(self.folder / name)
-            except FileNotFoundError:
-                continue
-            except (BrokenShard, OSError) as error:
-                self._discard(self.folder / name, error)
+        for name, keys in at_once(self._keys_or_error, unread, self.folder):
+            if isinstance(keys, Keys):
+                new[name] = keys
+            elif not isinstance(keys, FileNotFoundError):
+                self._discard(self.folder / name, keys)
         dim = self._dim or usual_dim((shard.dim, len(shard.keys)) for shard in new.values())
         for name in [name for name, shard in new.items() if shard.dim != dim]:
             self._discard(self.folder / name, _other_dim(new.pop(name).dim, dim))
         return {self._number(name): shard for name, shard in new.items()}
+
+    def _keys_or_error(self, name: str) -> tuple[str, Keys | BrokenShard | OSError]:
+        size = self._listed[name][0] if name in self._listed else None
+        try:
+            return name, read_keys(self.folder / name, size)
+        except (BrokenShard, OSError) as error:
+            return name, error
 
     def _take(self, shards: dict[int, Keys]) -> None:
         self._dim = next((shard.dim for shard in shards.values()), self._dim)
@@ -240,66 +266,96 @@ class VectorStore:
         ranks[order] = np.arange(len(order), dtype=np.int32)
         return ranks
 
-    def _is_whole(self, number: int) -> bool:
+    def _broken(self, numbers: Iterable[int]) -> list[int]:
+        """Those that are not whole; compared with their checksums, where that was not done."""
+        lost = []
+        for number, error in at_once(self._error_of, numbers, self.folder):
+            if error is not None:
+                lost.append(number)
+                if not isinstance(error, FileNotFoundError):  # pruned meanwhile is no damage
+                    self._discard(self.paths[number], error)
+        return lost
+
+    def _error_of(self, number: int) -> tuple[int, BrokenShard | OSError | None]:
         path = self.paths[number]
         try:
-            if self._checked.get(number) != stamp_of(path):
+            if self._checked.get(number) != self._stamp(path):
                 header, stamp = check(path)
                 if header.dim != self._dim:
                     raise _other_dim(header.dim, self._dim)
-                self._checked[number] = stamp
-        except FileNotFoundError:  # pruned meanwhile, which is no damage
-            return False
+                # Of a later change the next listing tells; it may word its stamps in another way.
+                self._checked[number] = self._listed.get(path.name, stamp)
         except (BrokenShard, OSError) as error:
-            self._discard(path, error)
-            return False
-        return True
+            return number, error
+        return number, None
 
-    def _discard(self, path: Path, reason: Exception) -> None:
-        logger.warning("vector shard %s is broken (%s); its texts are encoded again", path, reason)
+    def _discard(self, path: Place, error: BrokenShard | OSError) -> None:
+        logger.warning("vector shard %s is broken (%s); its texts are encoded again", path, error)
         self.repaired_shards.append(path.name)
-        if isinstance(reason, BrokenShard):  # a disk that cannot be read now may be read later
+        if isinstance(error, BrokenShard):  # a disk that cannot be read now may be read later
             with contextlib.suppress(OSError):  # a store that may only be read
-                path.unlink(missing_ok=True)
-        self._ignored[path.name] = _stamp_or_none(path)
+                remove(path)
+        self._ignored[path.name] = self._stamp_or_none(path.name)
 
     def _is_ignored(self, name: str) -> bool:
-        return name in self._ignored and self._ignored[name] == _stamp_or_none(self.folder / name)
+        return name in self._ignored and self._ignored[name] == self._stamp_or_none(name)
 
-    def _shard_names(self) -> set[str]:
+    def _stamp(self, path: Place) -> Stamp:
+        listed = None if isinstance(path, Path) else self._listed.get(path.name)
+        return listed or stamp_of(path)
+
+    def _stamp_or_none(self, name: str) -> Stamp | None:
         try:
-            with os.scandir(self.folder) as entries:
-                return {
-                    entry.name
-                    for entry in entries
-                    if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
-                }
+            return self._stamp(self.folder / name)
+        except OSError:
+            return None
+
+    def _list(self) -> set[str]:
+        """The names of all shards; a URL tells their stamps as well, for no request more."""
+        try:
+            if isinstance(self.folder, Path):
+                with os.scandir(self.folder) as scanned:
+                    return {entry.name for entry in scanned if _is_shard(entry.name)}
+            self._listed = {
+                entry.name: entry.stamp
+                for entry in entries(self.folder)
+                if entry.is_file and _is_shard(entry.name)
+            }
+            return set(self._listed)
         except FileNotFoundError:
+            self._listed = {}
             return set()
         except OSError as error:
+            right = "make it readable or choose another folder with --vectors, then run the same "
+            hint = f"{right}command again" if isinstance(self.folder, Path) else WHAT_TO_CHECK
             raise StorageError(
-                f"{self.folder}: cannot be read: {error.strerror or error}\n"
-                "  make it readable or choose another folder with --vectors, then run the same "
-                "command again"
+                f"{self.folder}: cannot be read: {reason(error)}\n  {hint}"
             ) from error
 
     def _describe(self) -> None:
         """Say in the folder which configuration it is for, where that is not said already."""
         path = self.folder / CONFIGURATION_FILE
+        if self._is_described and not isinstance(path, Path):  # each look is a request
+            return
         try:
-            described = path.read_bytes()
+            described = path.read_bytes() if isinstance(path, Path) else read(path)[0]
         except OSError:
             described = b""
         if described != self._configuration:
-            write_atomically(path, self._configuration)
+            write(path, self._configuration)
+        self._is_described = True
 
     def _mark_as_used(self) -> None:
         """Once: the time that `granite-bench cache` shows and removes by."""
         if not self._marked:
             self._marked = True
             with contextlib.suppress(OSError, StorageError):  # a store that may only be read
-                self._describe()
-                os.utime(self.folder / CONFIGURATION_FILE)
+                path = self.folder / CONFIGURATION_FILE
+                if isinstance(path, Path):
+                    self._describe()
+                    os.utime(path)
+                else:  # the time of a change is that of writing
+                    write(path, self._configuration)
 
 
 def default_folder() -> Path:
@@ -324,8 +380,5 @@ def _other_dim(dim: int, usual: int | None) -> BrokenShard:
     return BrokenShard(f"it has vectors of dimension {dim}, the folder {usual}")
 
 
-def _stamp_or_none(path: Path) -> Stamp | None:
-    try:
-        return stamp_of(path)
-    except OSError:
-        return None
+def _is_shard(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")

@@ -6,12 +6,12 @@ No more of them is in memory than a caller asks for at a time.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Generic, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,21 @@ import numpy.typing as npt
 from granite_bench.engine.rows import Dense, Rows, Rows_co
 from granite_bench.engine.shard import BrokenShard, read_rows
 from granite_bench.errors import StorageError
+from granite_bench.files import Place
+from granite_bench.locations import at_once, reason
 
 ROWS_PER_READ = 4096
 """Vectors that are read from shards before they go to their places: they stay in the cache."""
+
+
+Found = TypeVar("Found")
+
+OfPart = Callable[[Any, Any, str | None], Found]
+"""
+What is computed of a part of a corpus: called with its vectors, with the caller's values of these,
+and with torch's name of the device to compute on, None where the caller's choice holds. It may be
+sent to another process.
+"""
 
 
 class Vectors(Protocol[Rows_co]):
@@ -60,8 +72,33 @@ class Vectors(Protocol[Rows_co]):
         """
         ...
 
+    def map_parts(
+        self, function: OfPart[Found], per_vector: npt.NDArray[Any] | None = None
+    ) -> Iterator[Found]:
+        """
+        Compute something of every vector, where the vectors are.
 
-class ResidentVectors:
+        Args:
+            function: called once for each part of them.
+            per_vector: a value for each vector, (n_vectors, ...); a part is given its own.
+
+        Raises:
+            StorageError: as for blocks; and whatever *function* raises.
+        """
+        ...
+
+
+class InOnePart:
+    """Vectors that this process reads itself."""
+
+    def map_parts(
+        self, function: OfPart[Found], per_vector: npt.NDArray[Any] | None = None
+    ) -> Iterator[Found]:
+        """All of them are one part (see Vectors)."""
+        yield function(self, per_vector, None)
+
+
+class ResidentVectors(InOnePart):
     """
     Vectors in memory.
 
@@ -86,7 +123,7 @@ class ResidentVectors:
         return self._vectors[positions]
 
 
-class InShards(ABC, Generic[Rows]):
+class InShards(InOnePart, ABC, Generic[Rows]):
     """
     Vectors in shard files: vector i is row rows[i] of the file paths[shards[i]].
 
@@ -100,7 +137,7 @@ class InShards(ABC, Generic[Rows]):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Place],
         shards: npt.NDArray[np.int32],
         rows: npt.NDArray[np.int32],
         dim: int,
@@ -138,9 +175,23 @@ class InShards(ABC, Generic[Rows]):
             some = order[start : start + ROWS_PER_READ]
             yield some, self._read(positions[some])
 
+    def _read_shards(
+        self,
+        positions: npt.NDArray[np.intp],
+        read: Callable[[Place, npt.NDArray[np.int32], slice], Found],
+    ) -> Iterator[Found]:
+        """For *positions* in the order of shards, *read* of each shard: see _by_shard."""
+
+        def explained_read(part: tuple[Place, npt.NDArray[np.int32], slice]) -> Found:
+            with explained(part[0]):
+                return read(*part)
+
+        if len(positions):
+            yield from at_once(explained_read, self._by_shard(positions), self._paths[0])
+
     def _by_shard(
         self, positions: npt.NDArray[np.intp]
-    ) -> Iterator[tuple[Path, npt.NDArray[np.int32], slice]]:
+    ) -> Iterator[tuple[Place, npt.NDArray[np.int32], slice]]:
         """For *positions* in the order of shards: file, rows in it, and which of them these are."""
         shards, rows = self._shards[positions], self._rows[positions]
         starts: list[int] = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
@@ -160,9 +211,11 @@ class StoredVectors(InShards[Dense]):
 
     def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         vectors = np.empty((len(positions), self.dim), dtype=np.float32)
-        for path, rows, places in self._by_shard(positions):
-            with explained(path):
-                read_rows(path, rows, vectors[places])
+
+        def read(path: Place, rows: npt.NDArray[np.int32], places: slice) -> None:
+            read_rows(path, rows, vectors[places])
+
+        collections.deque(self._read_shards(positions, read), maxlen=0)
         return vectors
 
 
@@ -179,7 +232,7 @@ def require_positions(positions: npt.NDArray[np.intp], n_vectors: int) -> None:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Place) -> Iterator[None]:
     """Says of a shard that cannot be read, though it was found, what to do."""
     try:
         yield
@@ -188,10 +241,10 @@ def explained(path: Path) -> Iterator[None]:
     except BrokenShard as error:
         raise _lost(path, f"was changed while it was in use: {error}") from None
     except OSError as error:
-        raise _lost(path, f"cannot be read: {error.strerror or error}") from error
+        raise _lost(path, f"cannot be read: {reason(error)}") from error
 
 
-def _lost(path: Path, what: str) -> StorageError:
+def _lost(path: Place, what: str) -> StorageError:
     return StorageError(
         f"{path}: this vector shard {what}\n"
         "  run the same command again: its texts are encoded again, all others are kept"

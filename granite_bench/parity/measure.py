@@ -13,7 +13,8 @@ from mteb.types import PromptType
 
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.texts import DocumentTexts, query_texts
 from granite_bench.exported.cosines import row_cosines
 from granite_bench.parity.figures import Drift

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 
 from granite_bench.engine.backend import Backend, Instruction
-from granite_bench.engine.encoder import Encoder, EncodingCost
+from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.run import Documents
 from granite_bench.engine.search import resident_vectors, search_exact, similarity_of
 from granite_bench.engine.tokens import Tokens
