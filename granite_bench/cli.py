@@ -9,12 +9,14 @@ from granite_bench.commands.audit import audit
 from granite_bench.commands.cache import cache
 from granite_bench.commands.check import check
 from granite_bench.commands.compare import compare
+from granite_bench.commands.encode import encode
 from granite_bench.commands.export import export
 from granite_bench.commands.export_run import export_run
 from granite_bench.commands.fetch import fetch
 from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
 from granite_bench.commands.parity import parity
+from granite_bench.commands.plan import plan
 from granite_bench.commands.report import report
 from granite_bench.commands.run import run
 from granite_bench.commands.speed import speed
@@ -37,12 +39,14 @@ for command in (
     cache,
     check,
     compare,
+    encode,
     export,
     export_run,
     fetch,
     models,
     panels,
     parity,
+    plan,
     report,
     run,
     speed,

@@ -21,8 +21,8 @@ def best_device() -> str:
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-def device_faults(device: str | None) -> list[Fault]:
-    """What is wrong with the value of --device; None is the best there is."""
+def device_faults(device: str | None, option: str = "--device") -> list[Fault]:
+    """What is wrong with a device that an option names; None is the best there is."""
     if device is None:
         return []
     import torch
@@ -30,9 +30,9 @@ def device_faults(device: str | None) -> list[Fault]:
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        return [Fault("--device", f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
+        return [Fault(option, f"unknown device '{device}'", "such as cpu, cuda:0 or mps")]
     n_devices = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if kind in n_devices and (torch.device(device).index or 0) >= n_devices[kind]:
         what = f"'{device}': torch finds {n_devices[kind]} such devices on this machine"
-        return [Fault("--device", what, "leave it out to use the best there is")]
+        return [Fault(option, what, "leave it out to use the best there is")]
     return []

@@ -15,9 +15,13 @@ the next step.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class ExitCode(IntEnum):
@@ -64,6 +68,9 @@ class BadInput(GraniteBenchError):
         self.faults: Sequence[Fault] = (faults,) if isinstance(faults, Fault) else tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[Any, ...]:  # else made of its message when it is unpickled
+        return type(self), (self.faults,)
+
 
 class TaskError(GraniteBenchError):
     """One (model, task) could not be finished; nothing was saved for it."""
@@ -84,6 +91,9 @@ class NonFiniteVectors(TaskError):
         self.rows = list(rows)
         self.n_texts = n_texts
         super().__init__(f"{len(self.rows)} of {n_texts} embeddings contain NaN or infinity")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rows, self.n_texts)
 
 
 class StorageError(GraniteBenchError):
@@ -117,3 +127,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     quoted = [f"'{by_lower[lower]}'" for lower in close[:3]]
     return f"did you mean {' or '.join(quoted)}?"
+
+
+def cause_of(error: Exception, what: str) -> str:
+    """
+    Why something failed, for people; what we did not raise goes to the log whole.
+
+    Args:
+        what: was being done, for the log.
+    """
+    if isinstance(error, GraniteBenchError):
+        return str(error)
+    logger.error("%s failed", what, exc_info=error)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

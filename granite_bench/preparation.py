@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from granite_bench.cluster.options import ClusterOptions, cluster_faults
+from granite_bench.cluster.run import cluster
 from granite_bench.devices import BackendName, device_faults
 from granite_bench.disk_space import require_room_for_vectors
 from granite_bench.engine.endpoint.address import endpoint_faults
 from granite_bench.engine.vector_store import default_folder
 from granite_bench.errors import BadInput, Fault
+from granite_bench.files import Place
 from granite_bench.first_stage import read_run
+from granite_bench.forecast.of_workers import forecast_lines
 from granite_bench.form_loading import EndpointOptions, EngineOptions
 from granite_bench.mirror import mirror_folder
 from granite_bench.models import (
@@ -31,6 +35,7 @@ from granite_bench.runner import Outcome, run_plan
 from granite_bench.store import ResultStore
 from granite_bench.suite import is_overview, load_overview, load_suite
 from granite_bench.tasks import find_task, known_task_names, restrict, suite_task
+from granite_bench.urls import parse_place
 
 DEFAULT_RESULTS = Path("results")
 DEFAULT_VECTORS = "default"
@@ -51,6 +56,7 @@ class PreparedRun:
     tasks: Sequence[Any]
     store: ResultStore
     options: EngineOptions
+    workers: ClusterOptions | None = None
 
     @property
     def nothing_to_do(self) -> bool:
@@ -67,7 +73,18 @@ class PreparedRun:
         self.store.check_writable()
         if self.options.vectors is not None:
             require_room_for_vectors(self.plan, self.options.vectors)
-        return run_plan(self.plan, self.tasks, self.store, self.options, say)
+        if self.workers is None:
+            return run_plan(self.plan, self.tasks, self.store, self.options, say)
+        with cluster(self.workers, say) as workers:
+            for line in forecast_lines(
+                self.plan, workers.seats,
+                gpus_per_worker=self.workers.gpus_per_worker,
+                results=self.store.root,
+                stored=self.options.vectors is not None,
+                token_budget=self.options.token_budget,
+            ):  # fmt: skip
+                say(line)
+            return run_plan(self.plan, self.tasks, self.store, self.options, say, workers)
 
 
 def prepare(
@@ -82,8 +99,11 @@ def prepare(
     subsets: Sequence[str] = (),
     results: str | Path = DEFAULT_RESULTS,
     mirror: str | Path | None = None,
-    vectors: str | Path | None = DEFAULT_VECTORS,
+    vectors: str | Place | None = DEFAULT_VECTORS,
     device: str | None = None,
+    devices: Sequence[str] = (),
+    ray: str | None = None,
+    gpus_per_worker: float = 1.0,
     dtype: str | None = None,
     backend: BackendName = "torch",
     backend_file: str | None = None,
@@ -112,6 +132,10 @@ def prepare(
     faults: list[Fault] = []
     asked = _asked(suite, tasks, subsets, mirrored, faults)
     faults += device_faults(device)
+    faults += [
+        fault for each in dict.fromkeys(devices) for fault in device_faults(each, "--devices")
+    ]
+    faults += cluster_faults(ray, devices, device, endpoint)
     loading = Loading(
         dtype, backend, backend_file, prompt_query, prompt_document,
         endpoint.rstrip("/") if endpoint else endpoint, tuple(trusted),
@@ -140,6 +164,8 @@ def prepare(
     cut_to = None if endpoint else query_tokens or asked.query_tokens
     reranked_depth = max(top_k, ranking_depth)
     faults += _depth_faults(top_k, ranking_depth)
+    folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
+    kept_in = next(iter(_each(parse_place, [] if folder is None else [folder], faults)), None)
     jobs: dict[tuple[str, str], Any] = {}
     for part in asked.parts:
         lengths = _as_tuple(max_length) or _as_tuple(part.max_length)
@@ -176,12 +202,12 @@ def prepare(
             plan = make_plan(sources, part.tasks, store, ranking_depth=kept, waiting=waiting)
             for job in plan.jobs:
                 jobs.setdefault((job.source.name, job.task.metadata.name), job)
-    folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
-    kept_in = None if folder is None else Path(folder)
     serving = EndpointOptions(api_key_variable, concurrency, price_per_million_tokens)
     options = EngineOptions(device, token_budget, kept_in, padding, compile, serving)
     every_task = {task.metadata.name: task for part in asked.parts for task in part.tasks}
-    return PreparedRun(Plan(list(jobs.values())), list(every_task.values()), store, options)
+    workers = ClusterOptions(ray, devices, gpus_per_worker) if ray or devices else None
+    plan = Plan(list(jobs.values()))
+    return PreparedRun(plan, list(every_task.values()), store, options, workers)
 
 
 def _namesakes(parts: Sequence[_Part]) -> list[Fault]:

@@ -13,7 +13,9 @@ import torch
 from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
-from granite_bench.engine.encoder import EncodingCost
+from granite_bench.cluster.forms import BackendOfWorkers
+from granite_bench.cluster.shards import PoolEncoder
+from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Usage
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
@@ -82,6 +84,7 @@ def describe_run(
         "ranking_depth": ranking_depth,
         **({"usage": dict(usage)} if usage else {}),
         **_server(form),
+        **_workers(form),
         "evaluations": list(evaluations),
     }
 
@@ -205,6 +208,9 @@ def _settings(form: Form) -> dict[str, Any]:
 
 def _hardware(form: Form) -> dict[str, Any]:
     """Where the model ran; figures of a server are of that server and the way to it."""
+    backend = getattr(getattr(form, "encoder", None), "backend", None)
+    if isinstance(backend, BackendOfWorkers):
+        return dict(backend.hardware)
     found = hardware(_device(form))
     if server := _server(form):
         return {**found, "device_name": f"server {server['server']['endpoint']}"}
@@ -216,6 +222,16 @@ def _server(form: Form) -> dict[str, Any]:
     if isinstance(form.model, EndpointModel | EndpointCrossEncoder):
         return {"server": dict(form.model.identity)}
     return {}
+
+
+def _workers(form: Form) -> dict[str, Any]:
+    """What each worker did since the model was loaded; empty where this process encodes."""
+    shard_encoder = getattr(getattr(form, "encoder", None), "shard_encoder", None)
+    return (
+        {"workers": shard_encoder.pool.described()}
+        if isinstance(shard_encoder, PoolEncoder)
+        else {}
+    )
 
 
 def _device(form: Form) -> str:

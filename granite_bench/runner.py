@@ -8,7 +8,6 @@ as it finishes, and what was encoded stays in the vector store whatever happens.
 from __future__ import annotations
 
 import gc
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.results import TaskResult
 
+from granite_bench.cluster.run import Cluster
+from granite_bench.encoding_ahead import requests_of
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.endpoint.client import Usage
 from granite_bench.engine.forms import Form
@@ -26,7 +27,7 @@ from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.reranker import Reranker
 from granite_bench.engine.scoring import needs_dictionaries
 from granite_bench.engine.variants import Variant
-from granite_bench.errors import GraniteBenchError, TaskError
+from granite_bench.errors import GraniteBenchError, TaskError, cause_of
 from granite_bench.form_loading import EngineOptions, load_form, usage_of
 from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan, all_parts
@@ -35,8 +36,6 @@ from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
 from granite_bench.task_scores import batches, candidates_for, data_of, evaluate
 from granite_bench.tasks import Evaluation, is_downloaded
-
-logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -73,6 +72,7 @@ def run_plan(
     store: ResultStore,
     options: EngineOptions,
     say: Say = lambda line: None,
+    workers: Cluster | None = None,
 ) -> list[Outcome]:
     """
     Run every job of *plan* that is not done.
@@ -82,13 +82,14 @@ def run_plan(
         tasks: what was asked for; an aggregate among them gets its own result once all its
             parts have theirs.
         say: told one line per event.
+        workers: encode and search instead of this process.
 
     Returns:
         One Outcome per job, in the plan's order. Never raises for a job that fails.
     """
     outcomes: list[Outcome] = []
     for jobs in plan.by_loaded_model:
-        outcomes += _run_model(jobs, store, options, say)
+        outcomes += _run_model(jobs, store, options, say, workers)
         for source in Plan(jobs).sources:
             for task in tasks:
                 if isinstance(task, AbsTaskAggregate):
@@ -97,7 +98,11 @@ def run_plan(
 
 
 def _run_model(
-    jobs: Sequence[Job], store: ResultStore, options: EngineOptions, say: Say
+    jobs: Sequence[Job],
+    store: ResultStore,
+    options: EngineOptions,
+    say: Say,
+    workers: Cluster | None,
 ) -> list[Outcome]:
     """All jobs of the variants that one loaded model serves."""
     source = jobs[0].source
@@ -112,23 +117,36 @@ def _run_model(
         say(f"loading {source.name if len(Plan(jobs).sources) == 1 else source.meta.name}")
         started = time.perf_counter()
         try:
-            form = load_form(source, options)
+            form = (workers.load_form if workers else load_form)(source, options)
         except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
             cause = _cause(error, f"loading {source.name}", on_disk=source.on_disk)
             say(f"FAILED to load {source.name}: {cause}")
             return [outcomes.get(id(job)) or _failed(job, cause) for job in jobs]
         load_seconds = time.perf_counter() - started
+        if workers is not None:
+            _encode_ahead(workers, form, waiting, store, say)
         for of_task in _by_task(waiting):
             first = of_task[0]
             more = f" and {len(of_task) - 1} variants of it" if len(of_task) > 1 else ""
             say(f"running {first.source.name}{more} on {_name(first)} ({first.reason})")
-            for job, outcome in _run_task(of_task, form, store, options, load_seconds):
+            latency = workers is None  # theirs would be that of the network
+            for job, outcome in _run_task(of_task, form, store, options, load_seconds, latency):
                 load_seconds = 0.0  # counted with the first result alone
                 say(_line(outcome, job))
                 outcomes[id(job)] = outcome
         del form
         _free_memory()
     return [outcomes[id(job)] for job in jobs]
+
+
+def _encode_ahead(
+    workers: Cluster, form: Form, jobs: Sequence[Job], store: ResultStore, say: Say
+) -> None:
+    """Encode what all tasks will ask for, so that no worker waits while another task is scored."""
+    try:
+        workers.encode_ahead(form, requests_of(form, jobs, store, say))
+    except Exception as error:  # noqa: BLE001 (each task asks for what it lacks, and then says so)
+        say(f"encoding ahead stopped: {_cause(error, 'encoding ahead', on_disk=True)}")
 
 
 def _by_task(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -177,6 +195,7 @@ def _run_task(
     store: ResultStore,
     options: EngineOptions,
     load_seconds: float,
+    measure_latency: bool,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Variants of one model on one task: part by part, each variant, from the same vectors."""
     task = jobs[0].task
@@ -188,7 +207,7 @@ def _run_task(
     try:
         with data_of(task, missing):
             data_seconds = time.perf_counter() - started
-            form.measure_latency = True
+            form.measure_latency = measure_latency
             for part in batches(task, missing):
                 for job in jobs:
                     own = [each for each in part if each in job.missing]
@@ -341,13 +360,10 @@ def _line(outcome: Outcome, job: Job) -> str:
 
 
 def _cause(error: Exception, what: str, *, on_disk: bool) -> str:
-    """Why something failed, for the summary; what we did not raise goes to the log whole."""
-    if isinstance(error, GraniteBenchError):
-        return str(error)
-    logger.error("%s failed", what, exc_info=error)
-    text = str(error).strip().splitlines()
-    cause = f"{type(error).__name__}: {text[0] if text else 'no message'}"
-    if on_disk or not isinstance(error, OSError):  # what hub and datasets raise for: not there
+    """Why something failed, for the summary."""
+    cause = cause_of(error, what)
+    # What hub and datasets raise for: not there.
+    if on_disk or isinstance(error, GraniteBenchError) or not isinstance(error, OSError):
         return cause
     return (
         f"{cause}\n  it is not on this machine; where there is internet, granite-bench fetch "

@@ -34,6 +34,7 @@ FLOORS = [
     {"plan", "per_query"},
     {"first_stage"},
     {"ranking"},
+    {"cluster"},
     {"form_loading"},
     {"engine", "fetch"},
     {"fetch_plan"},

@@ -36,6 +36,7 @@ NOT_EXECUTED = {
     "cd": "the steps run in a folder that the test has prepared",
     "pip install": "would change the environment of the tests; make test has installed it",
     "python -m venv": "as pip install",
+    "ray start": "would start a cluster that outlives the test; tests/test_cluster.py has one",
 }
 
 SERVER = "http://127.0.0.1:7997"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from granite_bench.commands.options import (
     Names,
     Numbers,
+    Words,
     mirror_option,
     out_option,
     padding_option,
@@ -75,6 +75,23 @@ _OPTIONS = (
     vectors_option,
     click.option("--no-vectors", is_flag=True, help="Keep no vectors: nothing to resume from."),
     click.option("--device", help="cpu, cuda:0, mps.  [default: the best there is]"),
+    click.option(
+        "--devices",
+        type=Words(),
+        help="Encode on several devices of this machine, such as cuda:0,cuda:1; needs the extra "
+        "granite-bench[ray].",
+    ),
+    click.option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Encode and search on a Ray cluster: auto (the one that this machine is part of), or "
+        "host:port; needs the extra granite-bench[ray].",
+    ),
+    click.option(
+        "--gpus-per-worker",
+        type=click.FloatRange(min=0),
+        help="GPUs of the cluster for each worker, such as 0.5; 0 uses processors.  [default: 1]",
+    ),
     click.option(
         "--dtype",
         type=click.Choice(DTYPES),
@@ -142,7 +159,7 @@ def run_options(command: Any) -> Any:
 
 
 def prepare_run(
-    suite: str | None, *, panel: str | None, vectors: Path | None, no_vectors: bool, **options: Any
+    suite: str | None, *, panel: str | None, vectors: str | None, no_vectors: bool, **options: Any
 ) -> PreparedRun:
     """
     The run that these options ask for, checked and planned.

@@ -289,7 +289,7 @@ def _documents_of_texts(
     spread = np.empty((len(keys), min(top_k, len(documents))), np.uint64)
     docs, starts = documents.by_text
     spread_to_copies(
-        np.ascontiguousarray(keys),
+        np.array(keys, order="C"),  # a copy: compiled code refuses what another process sent
         documents.by_rank,
         documents.texts.astype(np.int64, copy=False),
         docs,
