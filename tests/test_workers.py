@@ -141,7 +141,7 @@ class Workers:
         self.ray = ray or FakeRay()
         self.said: list[str] = []
         names = ["first", "second", "third"]
-        seats = [Seat(name, name, None, {"seat": name}) for name in names]
+        seats = [Seat(name, name, None, options={"seat": name}) for name in names]
         self.pool = Pool(seats, self.said.append, self.ray)
         facts = self.pool.load(load, store)
         self.pool.wait(3)
@@ -412,7 +412,7 @@ def test_what_is_encoded_ahead_is_counted_where_it_is_asked_for(tmp_path: Path) 
     there = Workers(Load(), tmp_path / "store")
     requests = [Request([TEXTS[:20]], PLAIN), Request([TEXTS[10:]], PLAIN)]
     Cluster(there.pool, there.said.append).encode_ahead(there.form, requests)
-    assert sorted(sum(there.encoded, [])) == sorted(TEXTS)
+    assert sorted(text for texts in there.encoded for text in texts) == sorted(TEXTS)
     costs = [encode(there.form, texts)[1] for texts in (TEXTS[:20], TEXTS[10:])]
     assert [cost.n_encoded for cost in costs] == [20, 17]
     assert sum(map(len, there.encoded)) == 37
@@ -583,7 +583,7 @@ def test_a_score_that_is_not_a_number_names_the_query(
     forms = [Load()(tmp_path / "here", None), workers(Load()).form]
     monkeypatch.setattr(host_search, "best_texts", not_a_number)
     for form in forms:
-        with pytest.raises(ValueError, match="^query 'q4': a score is NaN\n"):
+        with pytest.raises(ValueError, match=r"^query 'q4': a score is NaN\n"):
             evaluated(form, corpus_of())
 
 
@@ -621,7 +621,7 @@ def test_a_node_that_sees_another_folder_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "marker").touch()
     ray, said = FakeRay(), []
-    seats = [Seat(name, name, None, {"seat": name}) for name in ("first", "second")]
+    seats = [Seat(name, name, None, options={"seat": name}) for name in ("first", "second")]
     pool = Pool(seats, said.append, ray)
     removed = []
 
@@ -699,7 +699,7 @@ def test_a_real_model_is_as_in_one_process_and_so_is_its_record(tiny: Any, tmp_p
     here = load_form(tiny, options[0])
     expected = evaluated(here, task)
     ray = FakeRay()
-    seats = [Seat(name, "cpu", 1, {"seat": name}) for name in ("first", "second")]
+    seats = [Seat(name, "cpu", 1, options={"seat": name}) for name in ("first", "second")]
     workers = Cluster(Pool(seats, ray=ray), lambda line: None)
     there = workers.load_form(tiny, options[1])
     workers.pool.wait(2)
@@ -731,7 +731,7 @@ def test_a_worker_that_comes_late_sees_the_store_of_the_driver(tmp_path: Path) -
     """A full node, or one that replaces a dead one, when the model is long loaded elsewhere."""
     ray, said = FakeRay(), []
     ray.full = {"second"}
-    seats = [Seat(name, name, None, {"seat": name}) for name in ("first", "second")]
+    seats = [Seat(name, name, None, options={"seat": name}) for name in ("first", "second")]
     workers = Cluster(Pool(seats, said.append, ray), said.append)
     source: Any = SimpleNamespace(**{**vars(SOURCE), "name": "test/words"})
     with pytest.MonkeyPatch.context() as patch:

@@ -34,10 +34,8 @@ def forecast_lines(
     try:
         device, n_devices = _devices(first, seats, gpus_per_worker)
     except BadInput:
-        what = (
-            f"GPUs of the kind '{first.kind}'" if first.kind else "GPUs whose kind Ray keeps back"
-        )
-        return [f"no forecast: the cluster has {what}; granite-bench plan --kind lists those known"]
+        kind = f"'{first.kind}'" if first.kind else "not known"
+        return [f"no forecast: the kind of the cluster's GPUs is {kind}; see granite-bench plan"]
     forecast = forecast_of(
         plan,
         device=device,
