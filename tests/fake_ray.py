@@ -15,6 +15,8 @@ from typing import Any
 
 import cloudpickle
 
+WORK = ("encode", "compute")
+
 
 class RayActorError(Exception):
     """The process of an actor is gone."""
@@ -138,7 +140,7 @@ class FakeRay:
         fault: what goes wrong; see Fault.
         full: seats (the option "seat") where there is no room for a new actor.
         cancelled: calls that the driver cancelled.
-        most_at_once: calls that were open on one actor, beside load, ask, ping and close.
+        most_at_once: calls of WORK that were open on one actor.
     """
 
     exceptions = SimpleNamespace(RayActorError=RayActorError, OutOfMemoryError=OutOfMemoryError)
@@ -174,10 +176,8 @@ class FakeRay:
         if not 0 < num_returns <= len(references):
             raise ValueError(f"{num_returns} of {len(references)} references")
         for each in references:
-            open_ = [
-                c for c in each.actor.calls if not c.done and c.method in ("encode", "compute")
-            ]
-            self.most_at_once = max(self.most_at_once, len(open_))
+            n_open = sum(c.method in WORK and not c.done for c in each.actor.calls)
+            self.most_at_once = max(self.most_at_once, n_open)
             if each.method == "ping" and self._has_room(each.actor):  # its process is there
                 self._do(each)
         while sum(each.done for each in references) < num_returns and timeout != 0:

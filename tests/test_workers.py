@@ -411,7 +411,7 @@ def test_what_is_encoded_ahead_is_counted_where_it_is_asked_for(tmp_path: Path) 
     """Several corpora at once; the calls that ask for them find everything."""
     there = Workers(Load(), tmp_path / "store")
     requests = [Request([TEXTS[:20]], PLAIN), Request([TEXTS[10:]], PLAIN)]
-    Cluster(there.pool, there.said.append).encode_ahead(there.form, requests)
+    Cluster(there.pool, [], there.said.append).encode_ahead(there.form, requests)
     assert sorted(text for texts in there.encoded for text in texts) == sorted(TEXTS)
     costs = [encode(there.form, texts)[1] for texts in (TEXTS[:20], TEXTS[10:])]
     assert [cost.n_encoded for cost in costs] == [20, 17]
@@ -700,21 +700,21 @@ def test_a_real_model_is_as_in_one_process_and_so_is_its_record(tiny: Any, tmp_p
     expected = evaluated(here, task)
     ray = FakeRay()
     seats = [Seat(name, "cpu", 1, options={"seat": name}) for name in ("first", "second")]
-    workers = Cluster(Pool(seats, ray=ray), lambda line: None)
+    workers = Cluster(Pool(seats, ray=ray), seats, lambda line: None)
     there = workers.load_form(tiny, options[1])
     workers.pool.wait(2)
     found = evaluated(there, task)
     assert found[1] == expected[1]
     for query, ranking in expected[0].items():
         assert found[0][query] == [(doc, pytest.approx(score, abs=1e-6)) for doc, score in ranking]
-    vectors = [encode(form, list(task["corpus"]["text"]))[0].tobytes() for form in (here, there)]
-    assert vectors[0] == vectors[1]
-    records = [record_of(tiny, form, task) for form in (here, there)]
+    records = [record_of(tiny, form, task_of({"default": task})) for form in (here, there)]
     described = records[1].pop("workers")
     assert [worker["name"] for worker in described] == ["first", "second"]
     assert sum(worker["n_texts"] for worker in described) == 24
     assert all(worker["texts_per_second"] > 0 for worker in described)
     assert records[0] == records[1]
+    vectors = [encode(form, list(task["corpus"]["text"]))[0].tobytes() for form in (here, there)]
+    assert vectors[0] == vectors[1]
     workers.close()
     assert not [path for path in (tmp_path / "there").iterdir() if path.is_file()]
 
@@ -732,7 +732,7 @@ def test_a_worker_that_comes_late_sees_the_store_of_the_driver(tmp_path: Path) -
     ray, said = FakeRay(), []
     ray.full = {"second"}
     seats = [Seat(name, name, None, options={"seat": name}) for name in ("first", "second")]
-    workers = Cluster(Pool(seats, said.append, ray), said.append)
+    workers = Cluster(Pool(seats, said.append, ray), seats, said.append)
     source: Any = SimpleNamespace(**{**vars(SOURCE), "name": "test/words"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("granite_bench.cluster.run.load_form", lambda s, o: Load()(o.vectors, None))

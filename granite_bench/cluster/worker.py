@@ -157,9 +157,10 @@ class Worker:
             marker: the name of a file that the driver wrote into *store*.
         """
         with self._tokenizing, self._computing:
-            self._form = None
-            self._parts.clear()
-            _free_memory()
+            if self._form is not None:
+                self._form = None
+                self._parts.clear()
+                _free_memory()
             self.close()  # vectors of the last model
             if store is None:
                 self._own_folder = _folder_of_this_process()
