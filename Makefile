@@ -5,6 +5,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt --editable
 
+# A file of tests at a time on each core; more processes than these would want more memory.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: quickstart test check clean
 
 ## Evaluate two models on the built-in tasks, offline, and write a report.
@@ -15,14 +18,14 @@ quickstart: .venv/quickstart-installed
 
 ## Run the tests.
 test: .venv/test-installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 ## Everything a change must pass: lint, types, tests with coverage.
 check: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
 clean:
 	rm -rf .venv

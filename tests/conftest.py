@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from browser import SHIFTS, Open
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: the other processes have the other cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
