@@ -34,8 +34,11 @@ def run(
         subsets: mteb's names; tasks without any of them are left out.
         results: the folder to write to.
         mirror: where `org/name` data sets and models lie on disk.
-        vectors: the folder of the vector store; None keeps no vectors.
+        vectors: the folder or URL of the vector store; None keeps no vectors.
         device, dtype: torch's names; None is what sentence-transformers chooses.
+        devices: of this machine, to encode on side by side, such as cuda:0 and cuda:1.
+        ray: the address of a Ray cluster to encode and search on; "auto" is this machine's.
+        gpus_per_worker: of that cluster, 1 when left out; 0 uses processors.
         backend, backend_file: torch, onnx or openvino, and the file of the exported model.
         prompt_query, prompt_document: put before every query or document instead of the prompt
             that mteb chooses; "" puts none.

@@ -4,6 +4,7 @@ Beyond one device: workers of a Ray cluster, or of this machine's GPUs, encode a
     options   what the command line asks for
     session   Ray: started or joined, its nodes as places for workers
     worker    one process with a model: shards to vectors, and work where the vectors are
+    member    one worker as the driver knows it
     pool      calls to workers: each to one with room, again when a worker dies
     shards    the Encoder's shards through the pool
     parts     the vectors of a corpus where the workers have them

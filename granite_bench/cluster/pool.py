@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from granite_bench.cluster.member import Member, other_vectors, other_versions, said_by
 from granite_bench.cluster.session import Seat
 from granite_bench.cluster.worker import Facts, Failed, LoadForm, ShardDone, Worker
 from granite_bench.errors import TaskError
 from granite_bench.files import Place
-from granite_bench.provenance import package_versions
 
 logger = logging.getLogger(__name__)
 
@@ -63,42 +63,6 @@ class Gone:
     """The only worker that could do it is no more; its vectors went with it."""
 
 
-@dataclass(eq=False)
-class _Member:
-    """
-    A seat, and the worker that has it.
-
-    Attributes:
-        keeper: what tells the worker, and the vectors that it keeps, from any other ever.
-        placed: Ray's reference of a call that is done as soon as there is room for it.
-        loading: Ray's reference of its load call; None once it is ready.
-        facts: of the model that it has loaded; None: no model, and no calls.
-        n_failures: in a row; last_failure is the last of them.
-        why_idle: it cannot load this model.
-        why_excluded: it gets no calls any more.
-    """
-
-    seat: Seat
-    actor: Any = None
-    keeper: int = -1
-    placed: Any = None
-    loading: Any = None
-    facts: Facts | None = None
-    n_under_way: int = 0
-    n_failures: int = 0
-    last_failure: str = ""
-    why_idle: str = ""
-    why_excluded: str = ""
-    n_texts: int = 0
-    n_tokens: int = 0
-    busy_seconds: float = 0.0
-    n_deaths: int = 0
-
-    @property
-    def ready(self) -> bool:
-        return self.facts is not None
-
-
 class Pool:
     """
     The workers of a run.
@@ -119,7 +83,7 @@ class Pool:
             import ray
         self._ray = ray
         self._say = say
-        self._members = [_Member(seat) for seat in seats]
+        self._members = [Member(seat) for seat in seats]
         self._keepers = itertools.count()
         self._load: tuple[LoadForm, Place | None, str | None] | None = None
         self._load_error: Exception | None = None
@@ -156,8 +120,7 @@ class Pool:
         self._load, self.store = (load, store, marker), store
         self._load_error, self._first = None, None
         for member in self._members:
-            member.n_texts, member.n_tokens, member.busy_seconds = 0, 0, 0.0
-            member.facts, member.why_idle, member.n_deaths = None, "", 0
+            member.begin()
             if not member.why_excluded:
                 # One that still loads another model might be done with that last.
                 self._start(member, anew=member.actor is None or member.loading is not None)
@@ -180,7 +143,7 @@ class Pool:
             GraniteBenchError: a call's error that every worker would meet.
         """
         left, again = iter(calls), deque[Call]()
-        under_way: dict[Any, tuple[_Member, Call, int]] = {}
+        under_way: dict[Any, tuple[Member, Call, int]] = {}
         try:
             while True:
                 gone = self._hand_out(left, again, under_way)
@@ -206,7 +169,8 @@ class Pool:
                     self._worked(member, keeper)
                     if isinstance(answer, Failed):
                         raise answer.error
-                    self._count(member, answer)
+                    if isinstance(answer, ShardDone):
+                        member.count(answer)
                     yield call, keeper, answer
         finally:
             for reference, (member, _, keeper) in under_way.items():
@@ -259,21 +223,7 @@ class Pool:
 
     def described(self) -> list[dict[str, Any]]:
         """For the record: what each worker did since the model was loaded."""
-        return [
-            {
-                "name": member.seat.name,
-                "device": member.facts.backend.get("device") if member.facts else None,
-                "n_texts": member.n_texts,
-                "n_tokens": member.n_tokens,
-                "busy_seconds": member.busy_seconds,
-                "texts_per_second": member.n_texts / member.busy_seconds
-                if member.busy_seconds
-                else None,
-                "n_deaths": member.n_deaths,
-                "excluded": member.why_excluded or member.why_idle or None,
-            }
-            for member in self._members
-        ]
+        return [member.described() for member in self._members]
 
     def close(self) -> None:
         """End all workers; what they kept on their own disks goes."""
@@ -283,7 +233,7 @@ class Pool:
         for member in self._members:
             self._kill(member)
 
-    def _start(self, member: _Member, *, anew: bool) -> None:
+    def _start(self, member: Member, *, anew: bool) -> None:
         """Let a worker load the model, in a new process or in the one that it has."""
         if anew:
             self._kill(member)  # one that Ray only lost sight of keeps the room
@@ -302,7 +252,7 @@ class Pool:
         self,
         left: Iterator[Call],
         again: deque[Call],
-        under_way: dict[Any, tuple[_Member, Call, int]],
+        under_way: dict[Any, tuple[Member, Call, int]],
     ) -> list[Call]:
         """Give calls to workers with room; the calls that nobody can do any more."""
         gone: list[Call] = []
@@ -326,12 +276,12 @@ class Pool:
         again.extendleft(reversed(later))
         return gone
 
-    def _trusted(self) -> list[_Member]:
+    def _trusted(self) -> list[Member]:
         """The workers that take calls; those that failed in a row only where there is no other."""
         ready = [member for member in self._members if member.ready]
         return [member for member in ready if member.n_failures < FAILURES_IN_A_ROW] or ready
 
-    def _able(self, call: Call) -> list[_Member]:
+    def _able(self, call: Call) -> list[Member]:
         """Who may be given a call, with room or not; where it failed, only if there is no other."""
         if call.only is not None:
             return [m for m in self._members if m.ready and m.keeper == call.only]
@@ -353,7 +303,7 @@ class Pool:
                 self._loaded(loading[reference])
         return list(ready)
 
-    def _loaded(self, member: _Member) -> None:
+    def _loaded(self, member: Member) -> None:
         """Take the answer of a worker's load call."""
         reference, member.loading = member.loading, None
         try:
@@ -363,26 +313,26 @@ class Pool:
             return
         if isinstance(answer, Failed):
             self._load_error = answer.error if self._first is None else None
-            self._idle(member, _said(answer.error))
+            self._idle(member, said_by(answer.error))
             return
-        differing = _differing(answer.packages)
+        differing = other_versions(answer.packages)
         if differing:
             self._exclude(member, f"it has other versions than the driver: {differing}")
             return
         self._first, self._load_error = self._first or answer, None
-        other = _other_vectors(answer, self._first)
+        other = other_vectors(answer, self._first)
         if other:
             self._idle(member, f"its vectors would be others: {other}")
             return
         member.facts = answer
 
-    def _idle(self, member: _Member, why: str) -> None:
+    def _idle(self, member: Member, why: str) -> None:
         member.why_idle = why
         self._say(f"{member.seat.name} could not load the model: {why}")
 
-    def _failed(self, member: _Member, keeper: int, call: Call | None, error: Exception) -> None:
+    def _failed(self, member: Member, keeper: int, call: Call | None, error: Exception) -> None:
         """Note a failure; raises when the call has failed too often."""
-        said = _said(error)
+        said = said_by(error)
         logger.warning("%s: %s", member.seat.name, said, exc_info=error)
         if call is not None:
             call.failed_on.append(member.seat.name)
@@ -409,7 +359,7 @@ class Pool:
                 "  what was stored is kept; see the log, then run the same command again"
             )
 
-    def _worked(self, member: _Member, keeper: int) -> None:
+    def _worked(self, member: Member, keeper: int) -> None:
         """Note an answer: others that fail all the time do so for reasons of their own."""
         if member.keeper == keeper:
             member.n_failures = 0
@@ -417,17 +367,17 @@ class Pool:
             if other.n_failures >= FAILURES_IN_A_ROW and not other.why_excluded:
                 self._exclude_failing(other)
 
-    def _exclude_failing(self, member: _Member) -> None:
+    def _exclude_failing(self, member: Member) -> None:
         why = f"{member.n_failures} failures in a row, the last: {member.last_failure}"
         self._exclude(member, why)
 
-    def _exclude(self, member: _Member, why: str) -> None:
+    def _exclude(self, member: Member, why: str) -> None:
         member.why_excluded, member.loading, member.facts = why, None, None
         self._say(f"{member.seat.name} is excluded: {why}")
         self._kill(member)
         member.actor, member.keeper, member.n_under_way = None, -1, 0
 
-    def _kill(self, member: _Member) -> None:
+    def _kill(self, member: Member) -> None:
         if member.actor is not None:
             with contextlib.suppress(Exception):  # one that is dead already
                 self._ray.kill(member.actor)
@@ -443,43 +393,3 @@ class Pool:
             "no worker is left: " + "; ".join(whys) + "\n  what was stored is kept; "
             "run the same command again when the nodes are well"
         )
-
-    def _count(self, member: _Member, answer: Any) -> None:
-        if isinstance(answer, ShardDone):
-            member.n_texts += answer.cost.n_encoded
-            member.n_tokens += answer.cost.n_tokens_encoded
-            member.busy_seconds += answer.cost.encode_seconds + answer.cost.store_seconds
-
-
-def _differing(versions: Any) -> str:
-    """The packages, and their versions there and here, that would mix two kinds of vectors."""
-    here = package_versions()
-    return ", ".join(
-        f"{name} {versions.get(name, 'missing')} (here {version})"
-        for name, version in here.items()
-        if versions.get(name) != version
-    )
-
-
-def _other_vectors(facts: Facts, first: Facts) -> str:
-    """What makes a worker's vectors others than those of the first that loaded the model."""
-    pairs = {
-        "its kind": (facts.kind, first.kind),
-        "its identity": (facts.identity, first.identity),
-        **{
-            name: (facts.backend.get(name), first.backend.get(name))
-            for name in ("name", "dtype", "max_length")
-        },
-    }
-    return ", ".join(
-        f"{name} {own} (elsewhere {other})" for name, (own, other) in pairs.items() if own != other
-    )
-
-
-def _said(error: Exception) -> str:
-    """The first line that says something: Ray's own begin with where it happened."""
-    cause = getattr(error, "cause", None)
-    if cause is not None:
-        error = cause
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
