@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,10 +95,6 @@ def _processes(what: str) -> list[int]:
             if path.read_bytes().startswith(what.encode()):
                 found.append(int(path.parent.name))
     return sorted(found)
-
-
-def _worker_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("granite-bench-worker-*"))
 
 
 def _until(true: Callable[[], Any], seconds: float = 60.0) -> bool:
@@ -225,7 +220,10 @@ def test_devices_of_this_machine_keep_their_own_vectors(
     """Two workers without a store, several variants: as one process, and nothing is left behind."""
     monkeypatch.setattr(encoder_module, "TEXTS_PER_SHARD", SMALL)
     options = {"models": [MODEL], "tasks": [TASK], "dims": [64], "precisions": ["int8"]}
-    left_before = _worker_folders()
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv("TMPDIR", str(own))  # of the workers, which Ray starts
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # sockets have short names
     here = granite_bench.run(
         results=tmp_path / "here" / "results", vectors=one["folder"] / "vectors", **options
     )
@@ -237,4 +235,4 @@ def test_devices_of_this_machine_keep_their_own_vectors(
         assert left.model == right.model
         assert np.isclose(left.main_score, right.main_score, atol=1e-3)
     assert not ray.is_initialized()
-    assert _until(lambda: _worker_folders() == left_before, 20)
+    assert _until(lambda: not list(own.iterdir()), 20)

@@ -384,6 +384,29 @@ def test_the_models_own_truncation_is_in_force_again_afterwards(
 # Tokenizers for which ids may not be made this way.
 
 
+def test_another_thread_that_uses_the_models_own_tokenizer_changes_no_ids(minilm: Any) -> None:
+    """transformers pads and truncates on it meanwhile; ours is a copy."""
+    tokenizer = minilm.model.tokenizer
+    texts = [f"{'grey harbour ' * n} {n}" for n in range(40)]
+    fast = FastTokenizer(tokenizer, 256)
+    alone = fast.tokenize(texts, "")
+    # What transformers leaves behind in the tokenizer between two of its own calls.
+    tokenizer(texts, padding=True, truncation=True, max_length=8)
+    encode_batch, other = fast._encode, tokenizer.backend_tokenizer
+
+    def interrupted(batch: list[str]) -> list[list[int]]:
+        other.enable_truncation(8)
+        other.enable_padding()
+        return encode_batch(batch)
+
+    fast._encode = interrupted  # type: ignore[method-assign]
+    meanwhile = fast.tokenize(texts, "")
+    assert np.array_equal(alone.counts, meanwhile.counts)
+    assert alone.ids is not None
+    assert np.array_equal(alone.ids, meanwhile.ids)
+    assert fast._rust is not other
+
+
 def looking_ahead() -> Tokenizer:
     """Marks a text at its beginning by how it ends."""
     tokenizer = byte_level_bpe()

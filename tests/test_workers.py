@@ -154,6 +154,12 @@ class Workers:
         return [form.encoder.backend.encoded for form in forms]
 
 
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of these tests are not always closed, and would leave their folders."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
 @pytest.fixture(params=[True, False], ids=["shared store", "kept on workers"])
 def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Workers]]:
     """Makes workers with one store for all, or with one of their own each."""

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -150,6 +151,8 @@ class SentenceTransformersBackend:
         tokenizer = getattr(self._model, "tokenizer", None)
         # A copy: it counts in another thread while the model's own is at work.
         self._tokenizer = copy.deepcopy(tokenizer) if callable(tokenizer) else None
+        # transformers sets truncation and padding on it before each use: one thread at a time.
+        self._own_tokenizer = threading.Lock()
         self._fast: dict[Instruction, _FastInputs | None] = {}
 
     def instruction(self, task: TaskMetadata, prompt_type: PromptType | None) -> Instruction:
@@ -219,14 +222,15 @@ class SentenceTransformersBackend:
             "query": self._model.encode_query,
             "document": self._model.encode_document,
         }.get(instruction.role or "", self._model.encode)
-        vectors: torch.Tensor = encode(
-            [tokens.texts[row] for row in rows],
-            prompt=instruction.prompt,
-            batch_size=len(rows),
-            show_progress_bar=False,
-            convert_to_tensor=True,
-            **options,
-        )
+        with self._own_tokenizer:
+            vectors: torch.Tensor = encode(
+                [tokens.texts[row] for row in rows],
+                prompt=instruction.prompt,
+                batch_size=len(rows),
+                show_progress_bar=False,
+                convert_to_tensor=True,
+                **options,
+            )
         return vectors
 
     def release_memory(self) -> None:
@@ -332,9 +336,11 @@ class SentenceTransformersBackend:
 
     def _fast_inputs(self, instruction: Instruction) -> _FastInputs | None:
         if instruction not in self._fast:
-            self._fast[instruction] = _fast_inputs(self._model, self.max_length, instruction)
-            if self._fast[instruction] is None:
+            with self._own_tokenizer:
+                made = _fast_inputs(self._model, self.max_length, instruction)
+            if made is None:
                 logger.info("%s: tokenised by sentence-transformers, batch by batch", self._model)
+            self._fast.setdefault(instruction, made)
         return self._fast[instruction]
 
 

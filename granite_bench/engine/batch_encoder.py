@@ -119,7 +119,6 @@ class BatchEncoder(Generic[Rows]):
             started: perf_counter() when the model began to wait for them.
         """
         cost = shard.cost
-        bad = [np.empty(0, np.intp)]
         for number, group in enumerate(_groups(tokens, shard.places.limit)):
             if len(group) == 0:
                 continue
@@ -131,15 +130,14 @@ class BatchEncoder(Generic[Rows]):
             encoded = time.perf_counter()
             not_numbers = not_finite(vectors)
             if len(not_numbers):
-                bad.append(shard.positions[group][not_numbers])
-                continue
+                return shard.positions[group][not_numbers]
             shard.places.put(shard.positions[group], vectors, tokens.counts[group], number)
             cost.n_encoded += len(group)
             cost.n_tokens_encoded += int(tokens.lengths[group].sum())
             cost.encode_seconds += encoded - started
             started = time.perf_counter()
             cost.store_seconds += started - encoded
-        return np.concatenate(bad)
+        return np.empty(0, np.intp)
 
     def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
         """As the backend's; any thread may ask, also while shards are tokenised ahead."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -124,7 +124,7 @@ def search_exact(
 
     def best_texts(lows: npt.NDArray[np.uint32], n_best: int) -> npt.NDArray[np.uint64]:
         of_part = partial(_best_of_part, queries, n_best, similarity, device)
-        return merge_best(list(docs.map_parts(of_part, lows)), n_best)
+        return merge_best(docs.map_parts(of_part, lows), n_best)
 
     return run_of_best(best_texts, query_ids, documents, top_k=top_k)
 
@@ -239,21 +239,27 @@ def run_of_candidates(
     return Run(query_ids, documents, best, scores)
 
 
-def merge_best(parts: list[npt.NDArray[np.uint64]], n_best: int) -> npt.NDArray[np.uint64]:
+def merge_best(parts: Iterable[npt.NDArray[np.uint64]], n_best: int) -> npt.NDArray[np.uint64]:
     """
     The largest keys of each query among those of the parts of a corpus.
 
     Args:
-        parts: uint64 (n_queries, n_of_part) each, descending; together *n_best* columns or more.
+        parts: at least one; uint64 (n_queries, n_of_part) each, descending; together *n_best*
+            columns or more. Each is let go when the next one comes.
 
     Returns:
         uint64 (n_queries, n_best), descending.
     """
-    if len(parts) == 1:
-        return parts[0]
-    best = parts.pop()
-    while parts:  # two at a time, so that not all of them are there twice
-        best = np.sort(np.concatenate([best, parts.pop()], axis=1), axis=1)[:, ::-1][:, :n_best]
+    best: npt.NDArray[np.uint64] | None = None
+    for part in parts:
+        if best is None:
+            best = part
+        else:
+            both = np.concatenate([best, part], axis=1)
+            both.sort(axis=1)
+            best = both[:, ::-1][:, :n_best]
+    if best is None:
+        raise ValueError("a corpus without parts")
     return best
 
 

@@ -91,7 +91,7 @@ class SparseIndex:
         if self._kept is not None:
             return _best_texts(queries, self, lows, top_k)
         of_part = partial(_best_of_part, queries, top_k, self.cosine)
-        return merge_best(list(self.docs.map_parts(of_part, lows)), top_k)
+        return merge_best(self.docs.map_parts(of_part, lows), top_k)
 
     def prepared(self, vectors: SparseRows) -> SparseRows:
         """Vectors of queries or documents as they are compared."""

@@ -9,6 +9,7 @@ sentence-transformers makes of the same texts (see backend).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,8 +88,8 @@ class FastTokenizer:
     A Rust tokenizer, driven for whole shards.
 
     Args:
-        tokenizer: transformers' fast tokenizer; its truncation and padding are switched off for
-            a call, and transformers sets them anew on each call of its own.
+        tokenizer: transformers' fast tokenizer. A copy is driven: in another thread the model
+            may be using its own, whose truncation and padding transformers sets on each call.
         max_length: tokens per text, special ones included; None truncates nothing.
 
     Raises:
@@ -97,7 +98,9 @@ class FastTokenizer:
     """
 
     def __init__(self, tokenizer: Any, max_length: int | None) -> None:
-        self._rust = tokenizer.backend_tokenizer
+        self._rust = copy.deepcopy(tokenizer.backend_tokenizer)
+        self._rust.no_truncation()
+        self._rust.no_padding()
         self.max_length = max_length
         self.pad_id: int = tokenizer.pad_token_id or 0
         self.padding_side: str = tokenizer.padding_side
@@ -154,8 +157,6 @@ class FastTokenizer:
         return True
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        self._rust.no_truncation()
-        self._rust.no_padding()
         return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
 
     def _truncated(self, ids: list[int], length: int) -> list[int]:
@@ -165,8 +166,6 @@ class FastTokenizer:
 
     def _special_tokens(self) -> tuple[int, int]:
         """How many special tokens stand before and behind a text."""
-        self._rust.no_truncation()
-        self._rust.no_padding()
         mask = self._rust.encode("a").special_tokens_mask
         content = [place for place, special in enumerate(mask) if not special]
         if not content or sum(mask) != len(mask) - (content[-1] + 1 - content[0]):
