@@ -9,7 +9,6 @@ one of another type goes through to its end, over vectors that mean nothing.
 from __future__ import annotations
 
 import copy
-import gc
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ from granite_bench.engine.share import Share
 from granite_bench.engine.vectors import ResidentVectors
 from granite_bench.errors import cause_of
 from granite_bench.first_stage import find_candidates
-from granite_bench.form_loading import EngineOptions, load_form
+from granite_bench.form_loading import EngineOptions, free_memory, load_form
 from granite_bench.plan import Job, Plan, all_parts
 from granite_bench.store import ResultStore
 from granite_bench.task_scores import batches, candidates_for, data_of, evaluate
@@ -94,7 +93,7 @@ def fill_store(
         else:
             whole = [_whole(job) for job in jobs]
             filled.append(_filled(whole, store, options, Share(number, n_shares), say))
-        gc.collect()  # one model's weights go before the next one's come
+        free_memory()
     return filled
 
 

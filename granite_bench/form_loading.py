@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 
 from granite_bench.engine.endpoint.backend import EndpointModel
@@ -78,6 +79,15 @@ def load_form(source: ModelSource, options: EngineOptions) -> Form:
         content_sha256=source.content_sha256 if source.folder is not None else None,
         own_code=source.runs_own_code,
     )
+
+
+def free_memory() -> None:
+    """Give back what a model held that nobody refers to any more, before the next one comes."""
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _served(source: ModelSource, url: str, options: EngineOptions) -> Form:

@@ -55,9 +55,7 @@ def hardware(device: str) -> dict[str, Any]:
     """
     described: dict[str, Any] = {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "device": device,
     }
@@ -68,6 +66,13 @@ def hardware(device: str) -> dict[str, Any]:
         described["device_name"] = properties.name
         described["device_memory_gib"] = round(properties.total_memory / 2**30, 1)
     return described
+
+
+def usable_cores() -> int | None:
+    """Of the machine, those that this process may use; None where nobody knows."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _git(root: Path, *arguments: str) -> str:

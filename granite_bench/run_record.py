@@ -159,10 +159,7 @@ def _encoded_only(observations: Sequence[Observation], split: str, subset: str) 
             together.n_docs += seen.n_docs
             together.index_seconds += seen.index_seconds
             together.prompts |= seen.prompts
-            added = {
-                key: value + getattr(seen.docs, key) for key, value in asdict(together.docs).items()
-            }
-            together.docs = EncodingCost(**added)
+            together.docs.add(seen.docs)
     return _entry(together)
 
 

@@ -7,7 +7,6 @@ as it finishes, and what was encoded stays in the vector store whatever happens.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from granite_bench.engine.reranker import Reranker
 from granite_bench.engine.scoring import needs_dictionaries
 from granite_bench.engine.variants import Variant
 from granite_bench.errors import GraniteBenchError, TaskError, cause_of
-from granite_bench.form_loading import EngineOptions, load_form, usage_of
+from granite_bench.form_loading import EngineOptions, free_memory, load_form, usage_of
 from granite_bench.models import ModelSource
 from granite_bench.plan import Job, Plan, all_parts
 from granite_bench.ranking import rows_of
@@ -135,7 +134,7 @@ def _run_model(
                 say(_line(outcome, job))
                 outcomes[id(job)] = outcome
         del form
-        _free_memory()
+        free_memory()
     return [outcomes[id(job)] for job in jobs]
 
 
@@ -369,11 +368,3 @@ def _cause(error: Exception, what: str, *, on_disk: bool) -> str:
         f"{cause}\n  it is not on this machine; where there is internet, granite-bench fetch "
         "fills a folder that --mirror reads"
     )
-
-
-def _free_memory() -> None:
-    gc.collect()
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -13,9 +13,10 @@ from granite_bench.cluster.pool import Pool
 from granite_bench.cluster.session import Seat, connected
 from granite_bench.engine.encoder import Request
 from granite_bench.engine.forms import Form
-from granite_bench.errors import GraniteBenchError
+from granite_bench.errors import StorageError
 from granite_bench.files import Place
 from granite_bench.form_loading import EngineOptions, load_form
+from granite_bench.locations import remove, write
 from granite_bench.models import ModelSource
 
 Say = Callable[[str], None]
@@ -105,13 +106,12 @@ def _marked(store: Place | None) -> Iterator[str | None]:
         return
     name = f".driver-{uuid.uuid4().hex}"
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        (store / name).touch()
-    except OSError:  # a store that may only be read; whoever writes to it says so
+        write(store / name, b"")
+    except StorageError:  # a store that may only be read; whoever writes to it says so
         yield None
         return
     try:
         yield name
     finally:
-        with contextlib.suppress(OSError, GraniteBenchError):
-            (store / name).unlink()
+        with contextlib.suppress(OSError):
+            remove(store / name)

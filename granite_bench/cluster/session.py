@@ -11,6 +11,7 @@ from typing import Any
 
 from granite_bench.cluster.options import AUTO, ClusterOptions
 from granite_bench.errors import BadInput, Fault
+from granite_bench.provenance import usable_cores
 
 STORE_BYTES = 512 * 2**20
 """Ray's memory for what calls carry, on a machine where we start it: shards of texts, rankings."""
@@ -71,13 +72,13 @@ def connected(options: ClusterOptions) -> Iterator[list[Seat]]:
 
 
 def _here(options: ClusterOptions) -> list[Seat]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores() or 1
     n_on_cpu = sum(device == "cpu" for device in options.devices)
     return [
         Seat(
             f"worker {number} ({device})",
             device,
-            max(1, (cores or 1) // n_on_cpu) if device == "cpu" else None,
+            max(1, cores // n_on_cpu) if device == "cpu" else None,
             options={"num_cpus": 1, "num_gpus": 0},
         )
         for number, device in enumerate(options.devices, 1)

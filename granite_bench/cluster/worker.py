@@ -8,7 +8,6 @@ that any worker would meet again is one too, while whatever is raised is this wo
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import pickle
@@ -37,6 +36,7 @@ from granite_bench.engine.vector_store import text_keys
 from granite_bench.engine.vectors import OfPart, Vectors
 from granite_bench.errors import GraniteBenchError, StorageError, TaskError
 from granite_bench.files import Place
+from granite_bench.form_loading import free_memory
 from granite_bench.provenance import hardware, package_versions
 
 KEPT_PARTS = 2
@@ -160,7 +160,7 @@ class Worker:
             if self._form is not None:
                 self._form = None
                 self._parts.clear()
-                _free_memory()
+                free_memory()
             self.close()  # vectors of the last model
             if store is None:
                 self._own_folder = _folder_of_this_process()
@@ -307,15 +307,6 @@ def _portable(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001 (libraries' errors fail in ways of their own)
         return TaskError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _free_memory() -> None:
-    """What the last model left, before the next one comes."""
-    gc.collect()
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 _FOLDER = "granite-bench-worker-"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from granite_bench.commands.options import subsets_option
 from granite_bench.commands.run_options import prepare_run, run_options
 from granite_bench.console import print_rows
 from granite_bench.errors import BadInput, ExitCode, Fault
@@ -53,12 +54,7 @@ class Shard(click.ParamType[Any]):
 )
 @click.argument("suite", required=False)
 @run_options
-@click.option(
-    "--subset",
-    "subsets",
-    multiple=True,
-    help="A subset as mteb names it, such as en; may be repeated.",
-)
+@subsets_option
 @click.option(
     "--shard",
     type=Shard(),

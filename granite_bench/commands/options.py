@@ -88,6 +88,13 @@ tasks_option = click.option(
     "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
 )
 
+subsets_option = click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    help="A subset as mteb names it, such as en; may be repeated.",
+)
+
 out_option = click.option(
     "--out",
     "--results",

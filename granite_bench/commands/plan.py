@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from granite_bench.commands.options import subsets_option
 from granite_bench.commands.run_options import prepare_run, run_options
 from granite_bench.console import count_text, print_rows
 from granite_bench.files import size_text
@@ -33,12 +34,7 @@ if TYPE_CHECKING:
 )
 @click.argument("suite", required=False)
 @run_options
-@click.option(
-    "--subset",
-    "subsets",
-    multiple=True,
-    help="A subset as mteb names it, such as en; may be repeated.",
-)
+@subsets_option
 @click.option(
     "--kind",
     help="The kind of GPU to run on, such as h100.  [default: this machine's device]",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from granite_bench.commands.options import subsets_option
 from granite_bench.commands.run_options import prepare_run, run_options
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
@@ -21,12 +22,7 @@ from granite_bench.errors import ExitCode
 )
 @click.argument("suite", required=False)
 @run_options
-@click.option(
-    "--subset",
-    "subsets",
-    multiple=True,
-    help="A subset as mteb names it, such as en; may be repeated.",
-)
+@subsets_option
 @click.option(
     "--keep-ranking",
     "ranking_depth",
