@@ -1,68 +1,154 @@
 """
-Every benchmark of the engine, one after the other, into one Markdown file.
+Every benchmark, one after the other, into one Markdown file.
 
-    python benchmarks/all.py --out benchmarks/engine.md [--mirror FOLDER] [--repeats 3] [--folder F]
+    python benchmarks/all.py --out FILE [--only WORDS ...] [--mirror FOLDER] [--results FOLDER]
+        [--task FOLDER] [--reranker FOLDER] [--model FOLDER --server COMMAND] [--folder FOLDER]
 
-Each runs in a process of its own, on an otherwise idle machine; on two cores all take about an
-hour, and 10 GB on the disk under --folder. What is finished is in the file if a later one fails.
+    --only      those whose title has one of these words
+    --mirror    has mteb/XQuADRetrieval in the layout of the hub's repository
+    --results   a clone of mteb's public results
+    --task      a BEIR-layout folder
+    --reranker  the cross-encoder that benchmarks/reranking.py --save left
+    --model     a sentence-transformers folder, and --server what serves it: see endpoint.py
+    --folder    for scratch files, 10 GB
+
+What an option has not been given for is left out, and the file says so. Each benchmark runs in a
+process of its own, on a machine that should be idle; the load average before and after stands
+beside it, since it may not be. On two cores all take about two hours. What is finished is in the
+file if a later one fails. benchmarks/RESULTS.md is such a file, with remarks under the figures.
+A GPU's benchmark is benchmarks/gpu.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import shlex
+import string
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from granite_bench.provenance import code_revision, hardware, package_versions
+
+MINILM = "quickstart/all-MiniLM-L6-v2"
+WITHOUT_SLOW = "--without torch,sentence-transformers,ours-cosine"
+
+BENCHMARKS = {
+    "Encoding alone": "engine.py --repeats 2 --mirror {mirror} --only encode",
+    "One evaluation": "engine.py --repeats 2 --mirror {mirror} --only plain",
+    "A sweep of five dimensions": "engine.py --repeats 2 --mirror {mirror} --only sweep",
+    "Start-up": "engine.py --repeats 3 --only start",
+    "Exact search": f"search.py --repeats 3 --scoring --data gaussian {WITHOUT_SLOW}",
+    "Exact search in other vectors":
+        f"search.py --repeats 3 --data clustered,topics,ties {WITHOUT_SLOW}",
+    "Exact search in 1,000,000 documents":
+        f"search.py --repeats 1 --data gaussian --docs 1000000 {WITHOUT_SLOW},mteb",
+    "Sparse search": "sparse.py --docs 200000 --queries 200 --repeats 2",
+    "Reading results": "results_reading.py {results} --repeats 3 --synthetic 100000",
+    "5,000,000 documents": "memory.py --folder {folder}",
+    "What the tokenizer takes": "memory.py --folder {folder} --docs 200000 --tokenize",
+    "Speed, a model and its shape":
+        f"granite-bench speed --model {MINILM} --model untrained:all-MiniLM-L6-v2 --documents 4 "
+        "--out {folder}/results",
+    "Speed of single queries, a model and its shape":
+        f"granite-bench speed --model {MINILM} --model untrained:all-MiniLM-L6-v2 "
+        "--protocol queries --out {folder}/results",
+    "Workers": "cluster.py --texts 1024 --turns 3 --shards-per-node 6",
+    "The forecast":
+        "forecast.py --repeats 3 --documents 48 --task ParallelFactsRetrieval --subset en "
+        "--subset de --subset ru --subset zh --subset de-en",
+    "Exported files, onnx":
+        f"granite-bench parity {MINILM} --task {{task}} --backend onnx --out {{folder}}/results",
+    "Exported files, openvino":
+        f"granite-bench parity {MINILM} --task {{task}} --backend openvino "
+        "--out {folder}/results",
+    "Reranking":
+        "reranking.py --mirror {mirror} --model {reranker} --queries 100 --timed 12 --repeats 2",
+    "A server":
+        "endpoint.py --model-folder {model} --model all-MiniLM-L6-v2 "
+        "--url http://127.0.0.1:7997 --task {task} --server {server}",
+    "Killed at random moments": "kill_test.py --kills 20 --minutes 20",
+}  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--mirror", type=Path)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only", nargs="+")
+    for name in ("mirror", "results", "task", "reranker", "model", "server", "folder"):
+        parser.add_argument(f"--{name}")
     options = parser.parse_args()
-    options.out.write_text(f"# The engine, measured\n\n{datetime.date.today()}\n", encoding="utf-8")
-    failed = [title for title, command in _benchmarks(options) if not _run(title, command, options)]
+    chosen = {
+        title: command
+        for title, command in BENCHMARKS.items()
+        if not options.only or any(word in title for word in options.only)
+    }
+    options.out.write_text(_heading(), encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+        given = {key: value for key, value in vars(options).items() if value is not None}
+        given["folder"] = scratch
+        failed = [title for title in chosen if not _run(title, chosen[title], given, options.out)]
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 
 
-def _benchmarks(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
-    repeats = ["--repeats", str(options.repeats)]
-    mirror = ["--mirror", str(options.mirror)] if options.mirror else []
-    folder = ["--folder", str(options.folder)] if options.folder else []
-    without = ["--without", "torch,sentence-transformers"]
-    return [
-        ("Encoding alone", ["engine.py", *repeats, *mirror, "--only", "encode"]),
-        ("One evaluation", ["engine.py", *repeats, *mirror, "--only", "plain"]),
-        ("A sweep of five dimensions", ["engine.py", *repeats, *mirror, "--only", "sweep"]),
-        ("Start-up", ["engine.py", *repeats, "--only", "start"]),
-        ("Exact search", ["search.py", *repeats, "--scoring", "--data", "gaussian"]),
-        ("Exact search on other vectors", ["search.py", *repeats, *without, "--data",
-                                           "clustered,topics,ties"]),
-        ("Exact search in 1,000,000 documents", ["search.py", "--repeats", "1", "--scoring",
-            "--data", "gaussian", "--docs", "1000000", "--without", "torch,sentence-transformers"]),
-        ("5,000,000 documents", ["memory.py", *folder]),
-        ("What the tokenizer takes", ["memory.py", *folder, "--docs", "200000", "--tokenize"]),
-    ]  # fmt: skip
-
-
-def _run(title: str, command: list[str], options: argparse.Namespace) -> bool:
-    print(title, flush=True)
-    shown = " ".join("FOLDER" if part == str(options.mirror) else part for part in command)
-    # stderr goes to the terminal: progress bars and warnings have no place in the file.
-    done = subprocess.run(
-        [sys.executable, str(HERE / command[0]), *command[1:]], stdout=subprocess.PIPE, text=True
+def _heading() -> str:
+    machine = hardware("cpu")
+    packages = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    return (
+        f"# Benchmarks\n\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB "
+        f"of memory, {os.uname().sysname} {os.uname().release}, no GPU; granite-bench at "
+        f"{code_revision() or 'no commit'}; {packages}.\n"
     )
-    with options.out.open("a", encoding="utf-8") as out:
-        out.write(f"\n## {title}\n\n`python benchmarks/{shown}`\n\n{done.stdout.strip()}\n")
+
+
+def _run(title: str, command: str, given: dict[str, str], out: Path) -> bool:
+    print(title, flush=True)
+    needed = {field for _, field, _, _ in string.Formatter().parse(command) if field}
+    shown = command.format(**{field: field.upper() for field in needed})
+    lines = [f"\n## {title}\n", f"`{_typed(shown)}`\n"]
+    done = None
+    if missing := sorted(needed - set(given)):
+        lines.append(f"Left out: needs {', '.join(f'--{name}' for name in missing)}.\n")
+    else:
+        before = os.getloadavg()[0]
+        # stderr goes to the terminal: progress bars and warnings have no place in the file.
+        done = subprocess.run(
+            shlex.split(
+                _executed(command).format(**{key: shlex.quote(given[key]) for key in needed})
+            ),
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "GRANITE_BENCH_CACHE": f"{given['folder']}/v",
+            },
+            check=False,
+        )
+        load = f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after"
+        lines.append(f"{datetime.date.today()}, {load}.\n\n{done.stdout.strip()}\n")
         if done.returncode:
-            out.write("\nThis benchmark failed.\n")
-    return done.returncode == 0
+            lines.append(f"This benchmark failed: exit code {done.returncode}.\n")
+    with out.open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    return done is None or done.returncode == 0
+
+
+def _typed(command: str) -> str:
+    return command if command.startswith("granite-bench ") else f"python benchmarks/{command}"
+
+
+def _executed(command: str) -> str:
+    python = shlex.quote(sys.executable)
+    if command.startswith("granite-bench "):
+        return f"{python} -m granite_bench {command.removeprefix('granite-bench ')}"
+    return f"{python} {shlex.quote(str(Path(__file__).parent))}/{command}"
 
 
 if __name__ == "__main__":
