@@ -60,8 +60,8 @@ def _embeddings(options: argparse.Namespace) -> None:
     import mteb
     import numpy as np
 
-    from granite_bench.engine.endpoint.backend import EndpointModel
     from granite_bench.engine.endpoint.client import Endpoint
+    from granite_bench.engine.endpoint.embeddings import EndpointModel
     from granite_bench.models import find_model
     from granite_bench.tasks import find_task
 

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from gpu_parts import PLAIN, measure_parts, print_parts
 
-from granite_bench.engine.backend import SentenceTransformersBackend
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.provenance import hardware

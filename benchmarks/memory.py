@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.tokens import Tokens, estimated

@@ -110,10 +110,11 @@ def _one(reader: str, folder: Path) -> dict[str, float]:
 
 def _overview(folder: Path) -> int:
     """The whole table, Markdown included; the number of results that stand behind it."""
+    from granite_bench.overview import make_overview
     from granite_bench.report.layout import lay_out
     from granite_bench.report.text import as_markdown
     from granite_bench.suite import load_overview
-    from granite_bench.table import Options, make_overview
+    from granite_bench.table import Options
 
     table = make_overview(load_overview("overview"), [folder], Options(facts=True))
     as_markdown(lay_out(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -12,8 +13,17 @@ import click
 
 from granite_bench.cli import cli
 from granite_bench.console import log_path, log_to_file
-from granite_bench.errors import ExitCode, GraniteBenchError, StorageError
+from granite_bench.errors import (
+    ExitCode,
+    GraniteBenchError,
+    plain,
+    plain_lines,
+    without_passwords,
+)
 from granite_bench.files import write_atomically
+
+_OF_THE_MACHINE = {errno.EACCES, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
+"""What is wrong with a path that a person named, or may not see, wherever it is looked at."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,19 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return ExitCode.BAD_INPUT
     except GraniteBenchError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {plain_lines(str(error))}", err=True)
         return error.exit_code
+    except OSError as error:
+        if error.filename is None or error.errno not in _OF_THE_MACHINE:
+            return _our_bug()
+        click.echo(f"error: {plain(str(error.filename))}: {error.strerror}", err=True)
+        return ExitCode.BAD_INPUT
     except Exception:  # noqa: BLE001 (whatever is left is a bug, and says so)
         return _our_bug()
 
 
 def _our_bug() -> int:
     path = log_path()
-    text = traceback.format_exc()
+    text = without_passwords(traceback.format_exc())
     try:
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(errors="backslashreplace"))
         where = f"the details are in {path}"
-    except StorageError:
+    except GraniteBenchError:
         where = text
     click.echo(
         f"error: a bug of granite-bench: {text.strip().splitlines()[-1]}\n  {where}", err=True

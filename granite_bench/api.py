@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granite_bench.results import read_results
+from granite_bench.arguments import list_faults
+from granite_bench.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from granite_bench.runner import Outcome
-
-DEFAULT_RESULTS = Path("results")
 
 
 def run(
@@ -34,7 +33,8 @@ def run(
         subsets: mteb's names; tasks without any of them are left out.
         results: the folder to write to.
         mirror: where `org/name` data sets and models lie on disk.
-        vectors: the folder or URL of the vector store; None keeps no vectors.
+        vectors: the folder or URL of the vector store; True is the usual one, in the cache; None
+            keeps no vectors.
         device, dtype: torch's names; None is what sentence-transformers chooses.
         devices: of this machine, to encode on side by side, such as cuda:0 and cuda:1.
         ray: the address of a Ray cluster to encode and search on; "auto" is this machine's.
@@ -65,16 +65,16 @@ def run(
         One Outcome per model and task; a failed one has its cause.
 
     Raises:
-        BadInput: all that is wrong with the arguments and the files they name.
+        BadInput: all that is wrong with the arguments, and then with the files that they name.
     """
-    # Imported here: the reading side stays free of mteb, and --help quick.
+    # Imported here, as all that takes time is: the reading side stays free of mteb, --help quick.
     from granite_bench.preparation import prepare
 
     return prepare(suite, **options).start(say)
 
 
 def load_results(
-    folder: str | Path = DEFAULT_RESULTS, *, tasks: Sequence[str] | None = None
+    folder: str | Path = "results", *, tasks: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """
     Stored results as a tidy table: one row per model, task, split, subset and metric.
@@ -92,6 +92,10 @@ def load_results(
     """
     import pandas as pd
 
+    from granite_bench.results import read_results
+
+    if faults := list_faults({"tasks": tasks}):
+        raise BadInput(faults)
     rows = [
         (
             result.model,

@@ -13,8 +13,8 @@ from granite_bench.commands.encode import encode
 from granite_bench.commands.export import export
 from granite_bench.commands.export_run import export_run
 from granite_bench.commands.fetch import fetch
-from granite_bench.commands.find import models, panels, suites, tasks
 from granite_bench.commands.group import Commands
+from granite_bench.commands.names import models, panels, suites, tasks
 from granite_bench.commands.parity import parity
 from granite_bench.commands.plan import plan
 from granite_bench.commands.report import report
@@ -28,30 +28,24 @@ _EXIT_CODES = (
 )
 
 
-@click.group(cls=Commands, epilog=_EXIT_CODES, context_settings={"max_content_width": 100})
+@click.group(
+    cls=Commands,
+    epilog=_EXIT_CODES,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    examples=(
+        "granite-bench run quickstart",
+        "granite-bench table quickstart",
+        "granite-bench report quickstart",
+        "granite-bench run --help",
+    ),
+)
 @click.version_option(__version__, prog_name="granite-bench")
 def cli() -> None:
     """Evaluate and compare text embedding models, with numbers that can be audited."""
 
 
-for command in (
-    audit,
-    cache,
-    check,
-    compare,
-    encode,
-    export,
-    export_run,
-    fetch,
-    models,
-    panels,
-    parity,
-    plan,
-    report,
-    run,
-    speed,
-    suites,
-    table,
-    tasks,
-):
-    cli.add_command(command)
+cli.add_section("Measure", (run, speed, plan, encode))
+cli.add_section("Read, compare and judge results", (table, report, compare, check, audit))
+cli.add_section("Files of other programs", (export, parity, export_run))
+cli.add_section("Find names", (suites, panels, tasks, models))
+cli.add_section("Data and vectors on the disk", (fetch, cache))

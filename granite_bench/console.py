@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from granite_bench.errors import without_passwords
 from granite_bench.files import cache_folder
 
 
@@ -29,6 +32,17 @@ def print_rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+@contextmanager
+def as_far_as_read() -> Iterator[None]:
+    """What is printed, until its reader (head, less) closes the pipe, which is no fault."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def count_text(number: float | None) -> str:
     """A number with thousands separated; - for none."""
     return "-" if number is None else f"{number:,.0f}"
@@ -44,6 +58,14 @@ def log_path() -> Path:
     return cache_folder() / "logs" / name
 
 
+class _WithoutPasswords(logging.Formatter):
+    """Libraries repeat the addresses that they were given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As logging does, with tracebacks."""
+        return without_passwords(super().format(record))
+
+
 def log_to_file() -> None:
     """Warnings of libraries go to a file; ours also to the terminal."""
     logging.captureWarnings(True)
@@ -52,8 +74,8 @@ def log_to_file() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: nobody has a home here
         return
-    to_file = logging.FileHandler(path, delay=True)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    to_file.setFormatter(_WithoutPasswords("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(to_file)
     root.setLevel(logging.WARNING)

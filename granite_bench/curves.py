@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from granite_bench.results import Result
+from granite_bench.scores import common_metric
 from granite_bench.suite import Suite
 from granite_bench.table import Row, Table
 from granite_bench.variant_settings import (
@@ -128,8 +129,8 @@ class SuiteCurves:
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """A row's part in one suite."""
+class _SuiteRow:
+    """A row of the table as far as one suite goes."""
 
     model: str
     settings: Mapping[str, Any]
@@ -156,35 +157,32 @@ def curves_of(table: Table) -> list[SuiteCurves]:
     return [each for each in found if each.dimensions or each.lengths]
 
 
-def _of_suite(row: Row) -> _Standing:
+def _of_suite(row: Row) -> _SuiteRow:
     used = {source.path: source for cell in row.cells.values() for source in cell.sources}
     score = row.average if row.complete else None
-    return _Standing(
+    return _SuiteRow(
         row.model, row.settings, score, row.n_complete, row.n_tasks, list(used.values())
     )
 
 
-def _of_column(row: Row, title: str) -> _Standing:
+def _of_column(row: Row, title: str) -> _SuiteRow:
     cell = row.cells[title]
     score = cell.value if cell.complete else None
     used = {source.path: source for source in cell.sources}
-    return _Standing(
+    return _SuiteRow(
         row.model, row.settings, score, cell.n_there, cell.n_expected, list(used.values())
     )
 
 
-def _suite_curves(
-    suite: Suite, max_length: int | None, standings: Iterable[_Standing]
-) -> SuiteCurves:
-    there = [each for each in standings if each.sources]
-    metrics = {task.metric for task in suite.tasks}
+def _suite_curves(suite: Suite, max_length: int | None, rows: Iterable[_SuiteRow]) -> SuiteCurves:
+    there = [each for each in rows if each.sources]
     by_dimension = _grouped(there, lambda each: each.named_without(DIM, PRECISION))
     by_length = _grouped(there, lambda each: each.named_without(MAX_LENGTH))
     dimensions = [_dimension_curves(model, group) for model, group in by_dimension.items()]
     lengths = [_length_curve(model, group) for model, group in by_length.items()]
     return SuiteCurves(
         title=suite.title,
-        metric=metrics.pop() if len(metrics) == 1 else "",
+        metric=common_metric(suite),
         n_tasks=len(suite.tasks),
         max_length=max_length,
         dimensions=[each for each in dimensions if _is_curve(each.points)],
@@ -193,10 +191,10 @@ def _suite_curves(
 
 
 def _grouped(
-    standings: Iterable[_Standing], name: Callable[[_Standing], str]
-) -> dict[str, list[_Standing]]:
-    groups: dict[str, list[_Standing]] = {}
-    for each in standings:
+    rows: Iterable[_SuiteRow], name: Callable[[_SuiteRow], str]
+) -> dict[str, list[_SuiteRow]]:
+    groups: dict[str, list[_SuiteRow]] = {}
+    for each in rows:
         groups.setdefault(name(each), []).append(each)
     return groups
 
@@ -206,7 +204,7 @@ def _is_curve(points: Sequence[DimensionPoint] | Sequence[LengthPoint]) -> bool:
     return sum(point.score is not None for point in points) > 1
 
 
-def _dimension_curves(model: str, group: Sequence[_Standing]) -> DimensionCurves:
+def _dimension_curves(model: str, group: Sequence[_SuiteRow]) -> DimensionCurves:
     points: list[DimensionPoint] = []
     why = "there is no result of the model as it is"
     for each in group:
@@ -253,7 +251,7 @@ def _with_loss(point: DimensionPoint, native: float | None) -> DimensionPoint:
     return replace(point, loss_points=loss * 100, loss_share=loss / native if native > 0 else None)
 
 
-def _length_curve(model: str, group: Sequence[_Standing]) -> LengthCurve:
+def _length_curve(model: str, group: Sequence[_SuiteRow]) -> LengthCurve:
     points = [
         LengthPoint(
             max_length=length,

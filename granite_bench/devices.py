@@ -1,4 +1,7 @@
-"""Where and by what a model is computed: devices as torch names them, and backends."""
+"""
+Where and by what a model is computed, and what its numbers are: devices as torch names them,
+backends, types of weights and of vectors.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 DTYPES = ("float32", "bfloat16", "float16")
 """Types that weights can be loaded as, torch's names."""
+
+Precision: TypeAlias = Literal["float32", "float16", "int8", "binary"]
+"""What a value of a vector is searched as."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def best_device() -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import Place, size_text
+from granite_bench.files import Place, free_bytes, size_text
 from granite_bench.locations import remove, write
 from granite_bench.models import listed_dims
 from granite_bench.plan import Plan
 
-BYTES_PER_TEXT = 24
-"""What a stored text takes besides its vector: its address, its token count, part of a header."""
-
 PROBE = ".granite-bench"
 
 
-def vector_bytes(plan: Plan) -> int:
+def stored_bytes(n_texts: int, n_dims: int) -> int:
+    """
+    What texts take in the store: vectors of float32, and for each 24 bytes for its address, its
+    token count and its part of a header.
+    """
+    return n_texts * (4 * n_dims + 24)
+
+
+def most_vector_bytes(plan: Plan) -> int:
     """
     Bytes of the vectors that the jobs of *plan* may add to the store, at most.
 
@@ -31,8 +35,8 @@ def vector_bytes(plan: Plan) -> int:
         dims = listed_dims(job.source.meta)
         if job.n_docs is None or job.n_queries is None or not dims:
             continue
-        n_bytes = (job.n_docs + job.n_queries) * (4 * max(dims) + BYTES_PER_TEXT)
-        key = (job.source.loaded_as, job.task.metadata.name)
+        n_bytes = stored_bytes(job.n_docs + job.n_queries, max(dims))
+        key = (job.source.loaded_as, job.task_name)
         by_vectors[key] = max(n_bytes, by_vectors.get(key, 0))
     return sum(by_vectors.values())
 
@@ -51,11 +55,8 @@ def require_room_for_vectors(plan: Plan, folder: Place) -> None:
         with contextlib.suppress(OSError):  # who may write need not be one who may remove
             remove(probe)
         return
-    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
-    if there is None:
-        return
     stored = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
-    needed, free = vector_bytes(plan), shutil.disk_usage(there).free
+    needed, free = most_vector_bytes(plan), free_bytes(folder)
     if needed > free + stored:
         problem = (
             f"has {size_text(free)} free, and the vectors of this run take up to "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -20,23 +20,26 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.engine.backend import Instruction
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoded, Encoder, Request
+from granite_bench.engine.encoder import Encoded, EncodedAhead, Encoder, Request
 from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.forms import Form
 from granite_bench.engine.reranker import Reranker
 from granite_bench.engine.share import Share
 from granite_bench.engine.vectors import ResidentVectors
-from granite_bench.errors import cause_of
+from granite_bench.errors import TaskError, cause_of
 from granite_bench.first_stage import find_candidates
 from granite_bench.form_loading import EngineOptions, free_memory, load_form
-from granite_bench.plan import Job, Plan, all_parts
+from granite_bench.plan import Job, Plan, all_parts, by_task
 from granite_bench.store import ResultStore
-from granite_bench.task_scores import batches, candidates_for, data_of, evaluate
+from granite_bench.task_scores import Draws, batches, candidates_for, data_of, evaluate
 from granite_bench.tasks import Evaluation, sizes
 
 Say = Callable[[str], None]
 
 PLACEHOLDER_DIM = 16
+
+SHOWN_CHARACTERS = 60
+"""Of a text in a message."""
 
 
 @dataclass
@@ -110,7 +113,10 @@ def _filled(
         form = load_form(source, options)
         requests = requests_of(form, jobs, store, say, filled.failures)
         if isinstance(form, DenseRetriever | Reranker):
-            filled.cost = form.encoder.encode_ahead(requests, share=share)
+            ahead = form.encoder.encode_ahead(requests, share=share)
+            filled.cost = ahead.cost
+            if ahead.n_not_finite:
+                raise _not_finite(ahead)
         else:
             list(requests)  # it says that there are none
     except Exception as error:  # noqa: BLE001 (whatever it is, other models go on)
@@ -118,6 +124,16 @@ def _filled(
         say(f"FAILED {filled.failures[-1]}")
     filled.seconds = time.perf_counter() - started
     return filled
+
+
+def _not_finite(ahead: EncodedAhead) -> TaskError:
+    text = ahead.first_not_finite
+    first = f"{text[:SHOWN_CHARACTERS]!r}{'...' * (len(text) > SHOWN_CHARACTERS)}"
+    return TaskError(
+        f"{ahead.n_not_finite} embeddings contain NaN or infinity (first: of the text {first})\n"
+        "  nothing of their shards was saved, and a run names the documents and queries; try "
+        "--dtype float32"
+    )
 
 
 def requests_of(
@@ -153,8 +169,8 @@ def requests_of(
         try:
             yield from _of_task(form, of_task, store, say_once)
         except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
-            what = _what(of_task[0])
-            failure = f"{what}: {cause_of(error, f'encoding {what}')}"
+            first = of_task[0]
+            failure = f"{first}: {cause_of(error, f'encoding {first}')}"
             say(f"FAILED {failure}")
             if failures is not None:
                 failures.append(failure)
@@ -166,29 +182,26 @@ def _of_task(
     """What variants of a model ask for in one task."""
     task = jobs[0].task
     missing = [each for each in all_parts(task) if any(each in job.missing for job in jobs)]
-    # Clustering draws its texts; the run shall draw the same as if nobody had asked before.
-    chances = copy.deepcopy((task.rng_state, task.np_rng))
-    try:
-        with data_of(task, missing):
-            for part in batches(task, missing):
-                asked: set[tuple[Evaluation, str]] = set()
-                for job in jobs:
-                    reads = _reads(job)
-                    own = [e for e in part if e in job.missing and (e, reads) not in asked]
-                    asked |= {(each, reads) for each in own}
-                    if own:
-                        yield from _asked(form, job, own, store, say)
-    finally:
-        task.rng_state, task.np_rng = chances
+    draws = {id(job): Draws.of(task) for job in jobs}
+    with data_of(task, missing):
+        for part in batches(task, missing):
+            asked: set[tuple[Evaluation, Hashable]] = set()
+            for job in jobs:
+                reads = _reads(job)
+                own = [e for e in part if e in job.missing and (e, reads) not in asked]
+                asked |= {(each, reads) for each in own}
+                if own:
+                    yield from _asked(form, job, own, store, draws[id(job)], say)
 
 
-def _reads(job: Job) -> str:
+def _reads(job: Job) -> Hashable:
     """
-    What of a variant decides its texts: in retrieval nothing but the candidates that it reranks;
-    other tasks may draw other texts for each.
+    What of a job decides the texts of a part: in retrieval the candidates that it reranks; tasks
+    of other types may draw theirs, and what they draw depends on the parts before.
     """
-    same = isinstance(job.task, AbsTaskRetrieval) and job.source.reranking is None
-    return "" if same else job.source.name
+    if isinstance(job.task, AbsTaskRetrieval):
+        return job.source.name if job.source.reranking is not None else ""
+    return tuple(job.missing)
 
 
 def _asked(
@@ -196,15 +209,16 @@ def _asked(
     job: Job,
     part: Sequence[Evaluation],
     store: ResultStore,
+    draws: Draws,
     say: Say,
 ) -> list[Request]:
     """What one evaluation asks for."""
-    reranking, name = job.source.reranking, job.task.metadata.name
+    reranking = job.source.reranking
     if reranking is not None and any(
-        find_candidates(store, reranking, name, each) is None for each in part
+        find_candidates(store, reranking, job.task_name, each) is None for each in part
     ):
         first = reranking.first_stage.name
-        say(f"{_what(job)}: left to the run; {first} has no ranking of it so far")
+        say(f"{job}: left to the run; {first} has no ranking of it so far")
         return []
     recorder = _Recorder(form.encoder)
     asking: Any
@@ -218,14 +232,14 @@ def _asked(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of scores of vectors that mean nothing
-            evaluate(asking, job, part, candidates_for(job, part, store))
+            evaluate(asking, job, part, candidates_for(job, part, store), draws)
     except _EverythingAskedError:
         return recorder.requests
     except Exception as error:
         if not recorder.meaningless:
             raise
         why = f"{type(error).__name__}: {error}".splitlines()[0]
-        say(f"{_what(job)}: what it reads later is left to the run ({why})")
+        say(f"{job}: what it reads later is left to the run ({why})")
     # mteb goes through the columns of some tasks in the order of a set, another in each process.
     return sorted(
         recorder.requests,
@@ -277,10 +291,7 @@ def _largest_first(jobs: Sequence[Job]) -> list[list[Job]]:
 
     The end of the work should be small: a cluster waits for it with most of its workers idle.
     """
-    of_task: dict[str, list[Job]] = {}
-    for job in jobs:
-        of_task.setdefault(job.task.metadata.name, []).append(job)
-    return sorted(of_task.values(), key=lambda group: -max(job.n_docs or 0 for job in group))
+    return sorted(by_task(jobs).values(), key=lambda group: -max(job.n_docs or 0 for job in group))
 
 
 def _whole(job: Job) -> Job:
@@ -291,7 +302,3 @@ def _whole(job: Job) -> Job:
     known = sizes(job.task)
     n_docs = sum(known[each][0] for each in parts) if known.keys() >= set(parts) else None
     return replace(job, missing=parts, n_docs=n_docs)
-
-
-def _what(job: Job) -> str:
-    return f"{job.source.name} on {job.task.metadata.name}"

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,29 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+# A file's name that is no UTF-8 has lone surrogates, which cannot be written.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """A text without control characters, which a terminal would obey; on one line."""
+    return _CONTROL.sub("�", text)
+
+
+def plain_lines(text: str) -> str:
+    """The same of a text of several lines."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+# What stands before the last @ of a URL; pathlib leaves one of its slashes. A secret may have more.
+_PASSWORD = re.compile(r"(:/{1,2})\S*@")
+
+
+def without_passwords(text: str) -> str:
+    """A text without the user names and passwords of the URLs in it: s3://...@bucket."""
+    return _PASSWORD.sub(r"\1...@", text)
+
+
 class GraniteBenchError(Exception):
     """The base of every error this package raises on purpose."""
 
@@ -43,15 +67,24 @@ class GraniteBenchError(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with an input, and what would be right."""
+    """
+    One thing that is wrong with an input, and what would be right.
+
+    It repeats no password of a URL, and as a text has no control characters, whatever it names.
+    """
 
     where: str
     what: str
     hint: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("where", "what", "hint"):
+            object.__setattr__(self, name, without_passwords(getattr(self, name)))
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n  {self.hint}" if self.hint else text
+        what = plain_lines(self.what)
+        text = f"{plain(self.where)}: {what}" if self.where else what
+        return f"{text}\n  {plain_lines(self.hint)}" if self.hint else text
 
 
 class BadInput(GraniteBenchError):
@@ -114,6 +147,23 @@ def shortened(faults: Sequence[Fault], where: str) -> list[Fault]:
     return [*faults[:MOST_FAULTS_SHOWN], Fault(where, f"and {hidden} more faults")]
 
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def gathered(
+    items: Iterable[Item], make: Callable[[Item], Made], faults: list[Fault]
+) -> list[Made]:
+    """What *make* makes of each item; the faults of those that it refuses go to *faults*."""
+    made = []
+    for item in items:
+        try:
+            made.append(make(item))
+        except BadInput as error:
+            faults += error.faults
+    return made
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     A suggestion for a misspelt *name*, or an empty string when nothing is close.
@@ -129,6 +179,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(quoted)}?"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its class where it says nothing."""
+    lines = without_passwords(str(error)).strip().splitlines()
+    return next(iter(lines), type(error).__name__)
+
+
 def cause_of(error: Exception, what: str) -> str:
     """
     Why something failed, for people; what we did not raise goes to the log whole.
@@ -139,5 +195,5 @@ def cause_of(error: Exception, what: str) -> str:
     if isinstance(error, GraniteBenchError):
         return str(error)
     logger.error("%s failed", what, exc_info=error)
-    text = str(error).strip().splitlines()
+    text = without_passwords(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else 'no message'}"

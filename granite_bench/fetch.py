@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -22,16 +22,15 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError,
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # lazy export
 
-from granite_bench.errors import BadInput, Fault, StorageError
+from granite_bench.errors import BadInput, Fault, StorageError, first_line
 from granite_bench.fetch_plan import (
     FetchPlan,
     PlannedFile,
     PlannedRepo,
-    first_line,
     has_size,
     hub_fault,
 )
-from granite_bench.files import size_text
+from granite_bench.files import free_bytes, size_text
 from granite_bench.mirror import MirrorFile, MirrorRepo, read_manifest
 
 Progress = Callable[[str, str, int], None]
@@ -39,6 +38,7 @@ Progress = Callable[[str, str, int], None]
 
 _BLOCK_BYTES = 1 << 20
 _PARTS = ".parts"
+_HEX = re.compile(r"[0-9a-f]{40,64}")
 
 
 def fetch(plan: FetchPlan, to: Path, progress: Progress | None = None) -> None:
@@ -103,7 +103,7 @@ def _download(
     repo: PlannedRepo, file: PlannedFile, endpoint: str | None, to: Path, progress: Progress
 ) -> str:
     """Put one file in its place, and return its sha256; what is already in .parts is not asked."""
-    part = to / _PARTS / (file.sha256 or file.blob_id or _name_hash(repo, file))
+    part = to / _PARTS / _part_name(repo, file)
     url = hf_hub_url(
         repo.name, file.path, repo_type=repo.kind, revision=repo.revision, endpoint=endpoint
     )
@@ -182,13 +182,16 @@ def _sha256_if_right(path: Path, file: PlannedFile) -> str | None:
     return sha256.hexdigest()
 
 
-def _name_hash(repo: PlannedRepo, file: PlannedFile) -> str:
+def _part_name(repo: PlannedRepo, file: PlannedFile) -> str:
+    """The content's hash, so that files of one content share what has come; else the place's."""
+    content = file.sha256 or file.blob_id or ""
+    if _HEX.fullmatch(content):  # it comes from the hub, and is to be no path
+        return content
     return hashlib.sha256(f"{repo.name}@{repo.revision}/{file.path}".encode()).hexdigest()
 
 
 def _check_room(plan: FetchPlan, to: Path) -> None:
-    existing = next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(to)
     if plan.bytes_to_come > free:
         what = f"needs {size_text(plan.bytes_to_come)} more, and {size_text(free)} are free"
         raise BadInput(Fault(str(to), what, "make room, or give --to a folder on a larger disk"))

@@ -25,7 +25,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError,
     RevisionNotFoundError,
 )
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.files import size_text
 from granite_bench.mirror import NO_REVISION, Manifest, is_repo_name, read_manifest, stays_inside
 
@@ -339,11 +339,6 @@ def hub_fault(name: str, kind: Kind, asked: str | None, error: Exception) -> Fau
     else:
         what, hint = first_line(error), "run the same command again later"
     return Fault(name, what, hint)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def has_size(path: Path, n_bytes: int) -> bool:

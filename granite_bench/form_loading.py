@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 
-from granite_bench.engine.endpoint.backend import EndpointModel
+from granite_bench.engine.endpoint.backend import EndpointBackend
 from granite_bench.engine.endpoint.client import Endpoint, Usage
+from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.forms import Form, form_of
 from granite_bench.engine.observed_search import ObservedSearch
@@ -109,5 +110,5 @@ def usage_of(form: Form) -> Usage | None:
     """What requests to a server took so far; None where the model is on this machine."""
     if isinstance(form, ObservedSearch | RerankerOfMteb):
         return None
-    endpoint = getattr(form.encoder.backend, "endpoint", None)
-    return endpoint.usage if isinstance(endpoint, Endpoint) else None
+    backend = form.encoder.backend
+    return backend.endpoint.usage if isinstance(backend, EndpointBackend) else None

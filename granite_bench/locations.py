@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from granite_bench.errors import StorageError
-from granite_bench.files import Place, write_atomically
+from granite_bench.files import Place, open_regular, write_atomically
 from granite_bench.urls import BUCKETS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def stamp_of(path: Place) -> Stamp:
 def read(path: Place) -> tuple[bytes, Stamp]:
     """A whole file, and its stamp from before it was read; raises OSError."""
     if isinstance(path, Path):
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             local = os.fstat(file.fileno())
             return file.read(local.st_size), _stamp(local)
     stamp = stamp_of(path)
@@ -122,7 +122,7 @@ def open_parts(path: Place, n_bytes: int | None = None) -> IO[bytes] | io.RawIOB
         OSError: there is no such file (FileNotFoundError), or it cannot be read.
     """
     if isinstance(path, Path):
-        return path.open("rb", buffering=0)
+        return open_regular(path)
     return _Parts(path, stamp_of(path)[0] if n_bytes is None else n_bytes)
 
 

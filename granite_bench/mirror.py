@@ -21,7 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import write_atomically
+from granite_bench.files import refuse_url, write_atomically
+from granite_bench.json_file import read_object
+from granite_bench.validation import faults_of
 
 MIRROR_VARIABLE = "GRANITE_BENCH_MIRROR"
 MANIFEST_NAME = "manifest.json"
@@ -33,7 +35,6 @@ _EXPORT_FOLDERS = ("", "onnx", "openvino")
 _EXPORTS = ("*.onnx", "*.onnx_data*", "*.onnx.data*", "openvino*.xml", "openvino*.bin")
 """Files beside a model's own weights that ONNX Runtime and OpenVINO run (see exported)."""
 
-_BLOCK_BYTES = 1 << 20
 _REPO_NAME = re.compile(r"([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
@@ -83,6 +84,14 @@ class Manifest(_Strict):
     version: int = FORMAT_VERSION
     repos: Mapping[str, MirrorRepo] = {}
 
+    @field_validator("repos")
+    @classmethod
+    def _named(cls, repos: Mapping[str, MirrorRepo]) -> Mapping[str, MirrorRepo]:
+        others = [name for name in repos if not is_repo_name(name)]
+        if others:
+            raise PydanticCustomError("name", f"no names of repositories: {others}")
+        return repos
+
     def with_repo(self, name: str, repo: MirrorRepo) -> Manifest:
         """A manifest in which *name* is *repo*, the others unchanged."""
         return Manifest(repos={**self.repos, name: repo})
@@ -123,6 +132,7 @@ def mirror_folder(option: str | os.PathLike[str] | None) -> Path | None:
     if named is None:
         return None
     folder = Path(named)
+    refuse_url(folder)
     if not folder.is_dir():
         where = "--mirror" if option is not None else MIRROR_VARIABLE
         hint = f"make one with: granite-bench fetch SUITE --to {named}"
@@ -174,26 +184,20 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     again = "move it away and run granite-bench fetch again: files that are right are kept"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    refuse_url(folder)
+    if folder.is_file():
+        raise BadInput(Fault(str(folder), "is a file, and a mirror is a folder"))
+    if not path.exists():
         return Manifest()
-    except OSError as error:
-        raise BadInput(Fault(str(path), f"cannot be read: {error.strerror or error}")) from None
-    except ValueError as error:
-        raise BadInput(Fault(str(path), f"not valid JSON: {error}", again)) from None
-    version = raw.get("version") if isinstance(raw, dict) else None
+    raw = read_object(path, again)
+    version = raw.get("version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         what = f"format {version} is newer than this release, which reads {FORMAT_VERSION}"
         raise BadInput(Fault(str(path), what, "update granite-bench"))
     try:
-        manifest = Manifest.model_validate(raw)
+        return Manifest.model_validate(raw)
     except ValidationError as error:
-        raise BadInput(
-            Fault(f"{path}: {'.'.join(map(str, found['loc']))}", found["msg"], again)
-            for found in error.errors()
-        ) from None
-    return manifest
+        raise BadInput(faults_of(error, path, again)) from None
 
 
 def content_hash(folder: Path) -> str:
@@ -285,31 +289,38 @@ def files_under(folder: Path) -> list[str]:
     Raises:
         BadInput: a folder that is missing or cannot be read.
     """
-    return sorted(_walk(folder, "", frozenset()))
+    return sorted(_walk(folder))
 
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's content, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link that leads back up would never end
-        return
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise BadInput(Fault(str(folder), f"cannot be read: {error.strerror or error}")) from None
-    for entry in entries:
-        if entry.is_file():
-            yield prefix + entry.name
-        elif entry.is_dir() and not entry.name.startswith("."):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
+def _walk(folder: Path) -> Iterator[str]:
+    left: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(folder, "", frozenset())]
+    while left:
+        folder, prefix, above = left.pop()
+        try:
+            found = folder.stat()
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+            raise BadInput(Fault(str(folder), problem)) from None
+        identity = (found.st_dev, found.st_ino)
+        if identity in above:  # a link that leads back up would never end
+            continue
+        for entry in entries:
+            try:
+                is_file, is_folder = entry.is_file(), entry.is_dir()
+            except OSError:  # a link to itself
+                continue
+            if is_file:
+                yield prefix + entry.name
+            elif is_folder and not entry.name.startswith("."):
+                below = f"{prefix}{entry.name}/"
+                left.append((Path(entry.path), below, above | {identity}))
 
 
 def _difference(path: Path, wanted: MirrorFile) -> str:

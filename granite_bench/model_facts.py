@@ -1,24 +1,18 @@
 """
 What mteb knows of models: parameters, dimension, maximum length, what they were trained on.
 
-Importing mteb takes seconds, so its registry is read once per version of mteb and kept in the
-cache; tables then need no mteb. A model that mteb does not know has what its model_meta.json says.
+A model that mteb does not know has what its model_meta.json says.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
-from granite_bench.errors import StorageError
-from granite_bench.files import cache_folder, write_atomically
-
-logger = logging.getLogger(__name__)
+from granite_bench.mteb_registry import kept_registry
+from granite_bench.variant_settings import whole_number
 
 FORMAT_VERSION = 1
 
@@ -54,7 +48,8 @@ def facts_of(model: str, meta: Mapping[str, Any]) -> ModelFacts:
 
     Args:
         model: its name, without a variant's settings.
-        meta: its model_meta.json, for models that mteb's registry does not have.
+        meta: its model_meta.json, for models that mteb's registry does not have. What is no
+            number there is not known.
     """
     known = _registry().get(model)
     if known is not None:
@@ -62,30 +57,22 @@ def facts_of(model: str, meta: Mapping[str, Any]) -> ModelFacts:
         return ModelFacts(
             **{**known, "trained_on": None if trained_on is None else frozenset(trained_on)}
         )
-    n_parameters, n_embedding = meta.get("n_parameters"), meta.get("n_embedding_parameters")
-    n_active = meta.get("n_active_parameters_override")
+    n_parameters = whole_number(meta.get("n_parameters"))
+    n_embedding = whole_number(meta.get("n_embedding_parameters"), least=0)
+    n_active = whole_number(meta.get("n_active_parameters_override"), least=0)
     if n_active is None and n_parameters is not None and n_embedding is not None:
         n_active = n_parameters - n_embedding
     return ModelFacts(
         n_parameters=n_parameters,
         n_active_parameters=n_active,
-        dimension=_largest(meta.get("embed_dim")),
-        max_length=_whole(meta.get("max_tokens")),
+        dimension=whole_number(meta.get("embed_dim")),
+        max_length=whole_number(meta.get("max_tokens")),
     )
 
 
 @cache
 def _registry() -> dict[str, dict[str, Any]]:
-    path = cache_folder() / f"models-{FORMAT_VERSION}-mteb-{version('mteb')}.json"
-    try:
-        kept: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        kept = _read_registry()
-        try:
-            write_atomically(path, json.dumps(kept).encode())
-        except StorageError as error:
-            logger.warning("%s", error)
-    return kept
+    return kept_registry("models", FORMAT_VERSION, _read_registry)
 
 
 def _read_registry() -> dict[str, dict[str, Any]]:
@@ -97,17 +84,8 @@ def _read_registry() -> dict[str, dict[str, Any]]:
         registry[name] = {
             "n_parameters": meta.n_parameters,
             "n_active_parameters": meta.n_active_parameters,
-            "dimension": _largest(meta.embed_dim),
-            "max_length": _whole(meta.max_tokens),
+            "dimension": whole_number(meta.embed_dim),
+            "max_length": whole_number(meta.max_tokens),
             "trained_on": None if trained_on is None else sorted(trained_on),
         }
     return registry
-
-
-def _largest(dimension: Any) -> int | None:
-    largest: int | None = max(dimension) if isinstance(dimension, list | tuple) else dimension
-    return largest
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None or number == float("inf") else int(number)

@@ -7,7 +7,7 @@ What it was made with (model, revision, variant) is its address, so that cannot 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,14 @@ class Job:
         """Whether nothing is left to run."""
         return not self.missing
 
+    @property
+    def task_name(self) -> str:
+        """mteb's name of the task, or that of its folder."""
+        return self.task.metadata.name
+
+    def __str__(self) -> str:
+        return f"{self.source.name} on {self.task_name}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -83,6 +91,14 @@ class Plan:
     def downloads(self) -> list[str]:
         """Hub repositories that the run will download, each once."""
         return sorted({repo for job in self.to_run for repo in job.downloads})
+
+
+def by_task(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    """The jobs of each task together, so that its data are loaded and its texts encoded once."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.task_name, []).append(job)
+    return groups
 
 
 def make_plan(

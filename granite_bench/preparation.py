@@ -1,20 +1,22 @@
-"""What a run is asked for -> a checked plan: names become models and tasks, all faults at once."""
+"""What a run is asked for -> a checked plan: names become models, all faults are said at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from mteb.abstasks import AbsTask
+
+from granite_bench.arguments import choice_faults, list_faults, number_faults
 from granite_bench.cluster.options import ClusterOptions, cluster_faults
 from granite_bench.cluster.run import cluster
-from granite_bench.devices import BackendName, device_faults
+from granite_bench.devices import BACKENDS, DTYPES, PRECISIONS, BackendName, device_faults
 from granite_bench.disk_space import require_room_for_vectors
-from granite_bench.engine.endpoint.address import endpoint_faults
 from granite_bench.engine.vector_store import default_folder
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, gathered
 from granite_bench.files import Place
 from granite_bench.first_stage import read_run
 from granite_bench.forecast.of_workers import forecast_lines
@@ -30,19 +32,12 @@ from granite_bench.models import (
     find_variants,
     is_run,
 )
-from granite_bench.plan import Plan, all_parts, make_plan
+from granite_bench.option_faults import depth_faults, loading_faults, unheeded_faults
+from granite_bench.plan import Job, Plan, all_parts, make_plan
+from granite_bench.run_spec import Part, RunSpec, read_spec
 from granite_bench.runner import Outcome, run_plan
 from granite_bench.store import ResultStore
-from granite_bench.suite import is_overview, load_overview, load_suite
-from granite_bench.tasks import find_task, known_task_names, restrict, suite_task
 from granite_bench.urls import parse_place
-
-DEFAULT_RESULTS = Path("results")
-DEFAULT_VECTORS = "default"
-
-DEFAULT_TOP_K = 20
-MOST_RANKED = 1000
-"""mteb's largest cut-off: no search goes deeper."""
 
 FIRST_STAGE_DEPTH = 100
 """Documents per query that a first stage keeps: enough for other rerankers with a larger top k."""
@@ -53,7 +48,7 @@ class PreparedRun:
     """A run that is planned and checked, and has not started."""
 
     plan: Plan
-    tasks: Sequence[Any]
+    tasks: Sequence[AbsTask]
     store: ResultStore
     options: EngineOptions
     workers: ClusterOptions | None = None
@@ -97,9 +92,9 @@ def prepare(
     query_tokens: int | None = None,
     tasks: Sequence[str] = (),
     subsets: Sequence[str] = (),
-    results: str | Path = DEFAULT_RESULTS,
+    results: str | Path = "results",
     mirror: str | Path | None = None,
-    vectors: str | Place | None = DEFAULT_VECTORS,
+    vectors: str | Place | Literal[True] | None = True,
     device: str | None = None,
     devices: Sequence[str] = (),
     ray: str | None = None,
@@ -128,70 +123,130 @@ def prepare(
     Raises:
         BadInput: all that is wrong with the arguments and the files they name.
     """
+    faults = list_faults(
+        {
+            "models": models, "first_stages": first_stages, "rerankers": rerankers, "tasks": tasks,
+            "subsets": subsets, "devices": devices, "trusted": trusted, "precisions": precisions,
+        }
+    )  # fmt: skip
+    faults += number_faults(
+        {
+            "top_k": top_k, "query_tokens": query_tokens, "max_length": max_length,
+            "dims": () if dims == "listed" else dims, "token_budget": token_budget,
+            "concurrency": concurrency,
+        }
+    )  # fmt: skip
+    faults += number_faults({"ranking_depth": ranking_depth}, least=0)
+    faults += choice_faults(
+        {
+            "dtype": (dtype, DTYPES),
+            "backend": (backend, BACKENDS),
+            "precisions": (precisions, PRECISIONS),
+        }
+    )
+    if faults:
+        raise BadInput(faults)
     mirrored = mirror_folder(mirror)
-    faults: list[Fault] = []
-    asked = _asked(suite, tasks, subsets, mirrored, faults)
+    spec = read_spec(suite, tasks, subsets, mirror=mirrored, faults=faults)
+    spec = spec.with_models(models, first_stages, rerankers)
     faults += device_faults(device)
-    faults += [
-        fault for each in dict.fromkeys(devices) for fault in device_faults(each, "--devices")
-    ]
+    for each in dict.fromkeys(devices):
+        faults += device_faults(each, "--devices")
     faults += cluster_faults(ray, devices, device, endpoint)
     loading = Loading(
         dtype, backend, backend_file, prompt_query, prompt_document,
         endpoint.rstrip("/") if endpoint else endpoint, tuple(trusted),
     )  # fmt: skip
-    faults += _loading_faults(loading, api_key_variable)
-    if first_stages or rerankers:
-        asked = replace(
-            asked,
-            models=models,
-            first_stages=first_stages or asked.first_stages,
-            rerankers=rerankers or asked.rerankers,
-        )
-    elif models:
-        asked = replace(asked, models=models, first_stages=(), rerankers=())
-    faults += _without_effect(asked, loading, max_length, dims, precisions)
-    if not (asked.models or asked.first_stages or asked.rerankers):
+    faults += loading_faults(loading, api_key_variable)
+    faults += unheeded_faults(spec, loading, max_length, dims, precisions)
+    if not (spec.models or spec.first_stages or spec.rerankers):
         faults.append(
             Fault("", "no model is named", "give --model, such as --model intfloat/e5-small-v2")
         )
     if endpoint is not None and query_tokens is not None:
         problem = "cuts by the reranker's tokenizer, which a server keeps to itself"
         faults.append(Fault("--query-tokens", problem, "leave it out with --endpoint"))
-    store = ResultStore(Path(results))
-    top_k = top_k or asked.top_k or DEFAULT_TOP_K
-    # A server keeps its tokenizer to itself, so queries go to it whole.
-    cut_to = None if endpoint else query_tokens or asked.query_tokens
-    reranked_depth = max(top_k, ranking_depth)
-    faults += _depth_faults(top_k, ranking_depth)
-    folder = default_folder() if vectors == DEFAULT_VECTORS else vectors
-    kept_in = next(iter(_each(parse_place, [] if folder is None else [folder], faults)), None)
-    jobs: dict[tuple[str, str], Any] = {}
-    for part in asked.parts:
-        lengths = _as_tuple(max_length) or _as_tuple(part.max_length)
-        if lengths and endpoint is not None:
-            problem = f"a server cuts texts by its own rule, not to {lengths[0]:,} tokens"
-            faults.append(Fault("--endpoint", problem, "leave the maximum length out for it"))
-        firsts = _first_stages(asked.first_stages, loading, lengths, mirrored, faults)
-        part.first_stages = [each for each in firsts if isinstance(each, ModelSource)]
-        behind = [Reranking(first, top_k, cut_to) for first in firsts]
-        part.rerankers = _rerankers(asked.rerankers, behind, loading, mirrored, faults)
-        find = partial(
-            find_variants,
-            mirror=mirrored,
-            loading=loading,
-            max_lengths=lengths,
-            dims=dims or asked.dims,
-            precisions=tuple(precisions) or asked.precisions,
-        )
-        variants = _each(find, dict.fromkeys(asked.models), faults)
-        part.sources = [source for of_model in variants for source in of_model]
-    faults += _namesakes(asked.parts)
-    faults = list(dict.fromkeys(faults))
+    spec = replace(
+        spec,
+        max_lengths=(max_length,) if isinstance(max_length, int) else tuple(max_length or ()),
+        dims=dims or spec.dims,
+        precisions=tuple(precisions) or spec.precisions,
+        top_k=top_k or spec.top_k,
+        # A server keeps its tokenizer to itself, so queries go to it whole.
+        query_tokens=None if endpoint else query_tokens or spec.query_tokens,
+    )
+    faults += depth_faults(spec.top_k, ranking_depth)
+    folder = default_folder() if vectors is True else vectors
+    kept_in = gathered([] if folder is None else [folder], parse_place, faults)
+    parts = [_found(part, spec, loading, mirrored, faults) for part in spec.parts]
+    faults += _namesakes(parts)
     if faults:
-        raise BadInput(faults)
-    _refuse_one_run_for_several(asked.parts)
-    for part in asked.parts:
+        raise BadInput(dict.fromkeys(faults))
+    _refuse_one_run_for_several(parts)
+    store = ResultStore(Path(results))
+    serving = EndpointOptions(api_key_variable, concurrency, price_per_million_tokens)
+    return PreparedRun(
+        _planned(parts, store, ranking_depth, max(spec.top_k, ranking_depth)),
+        list({task.metadata.name: task for part in parts for task in part.tasks}.values()),
+        store,
+        EngineOptions(device, token_budget, next(iter(kept_in), None), padding, compile, serving),
+        ClusterOptions(ray, devices, gpus_per_worker) if ray or devices else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The tasks of a part of a run, and the models that were found for them."""
+
+    tasks: Sequence[AbsTask]
+    first_stages: Sequence[ModelSource]
+    sources: Sequence[ModelSource]
+    rerankers: Sequence[ModelSource]
+
+
+def _found(
+    part: Part,
+    spec: RunSpec,
+    loading: Loading,
+    mirror: Path | None,
+    faults: list[Fault],
+) -> _Found:
+    """The models of one part of a run, in all their variants."""
+    lengths = spec.max_lengths or (() if part.max_length is None else (part.max_length,))
+    if lengths and loading.endpoint is not None:
+        problem = f"a server cuts texts by its own rule, not to {lengths[0]:,} tokens"
+        faults.append(Fault("--endpoint", problem, "leave the maximum length out for it"))
+    firsts = _first_stages(spec.first_stages, loading, lengths, mirror, faults)
+    behind = [Reranking(first, spec.top_k, spec.query_tokens) for first in firsts]
+    find = partial(
+        find_variants,
+        mirror=mirror,
+        loading=loading,
+        max_lengths=lengths,
+        dims=spec.dims,
+        precisions=spec.precisions,
+    )
+    variants = gathered(dict.fromkeys(spec.models), find, faults)
+    return _Found(
+        part.tasks,
+        [each for each in firsts if isinstance(each, ModelSource)],
+        [source for of_model in variants for source in of_model],
+        _rerankers(spec.rerankers, behind, loading, mirror, faults),
+    )
+
+
+def _planned(
+    parts: Sequence[_Found], store: ResultStore, ranking_depth: int, reranked_depth: int
+) -> Plan:
+    """
+    The jobs of all parts, each once.
+
+    Args:
+        ranking_depth: documents per query that were asked to be kept.
+        reranked_depth: that rerankers need, and keep.
+    """
+    jobs: dict[tuple[str, str], Job] = {}
+    for part in parts:
         # The first stages first: the rerankers wait for their rankings.
         for sources, kept in (
             (part.first_stages, max(FIRST_STAGE_DEPTH, reranked_depth)),
@@ -201,16 +256,11 @@ def prepare(
             waiting = {key for key, job in jobs.items() if not job.done}
             plan = make_plan(sources, part.tasks, store, ranking_depth=kept, waiting=waiting)
             for job in plan.jobs:
-                jobs.setdefault((job.source.name, job.task.metadata.name), job)
-    serving = EndpointOptions(api_key_variable, concurrency, price_per_million_tokens)
-    options = EngineOptions(device, token_budget, kept_in, padding, compile, serving)
-    every_task = {task.metadata.name: task for part in asked.parts for task in part.tasks}
-    workers = ClusterOptions(ray, devices, gpus_per_worker) if ray or devices else None
-    plan = Plan(list(jobs.values()))
-    return PreparedRun(plan, list(every_task.values()), store, options, workers)
+                jobs.setdefault((job.source.name, job.task_name), job)
+    return Plan(list(jobs.values()))
 
 
-def _namesakes(parts: Sequence[_Part]) -> list[Fault]:
+def _namesakes(parts: Sequence[_Found]) -> list[Fault]:
     """Results go by the model's name and content, jobs and rows by its name alone."""
     folders: dict[str, Path] = {}
     faults = []
@@ -225,64 +275,7 @@ def _namesakes(parts: Sequence[_Part]) -> list[Fault]:
     return faults
 
 
-def _loading_faults(loading: Loading, api_key_variable: str | None) -> list[Fault]:
-    faults = []
-    if loading.dtype is not None and loading.backend != "torch":
-        hint = "leave it out; granite-bench export writes other types"
-        faults.append(Fault("--dtype", "is of weights, and an exported file has its own", hint))
-    if loading.backend_file is not None and loading.backend == "torch":
-        hint = "say whose file it is: --backend onnx or --backend openvino"
-        faults.append(Fault("--backend-file", "is for an exported model", hint))
-    if loading.endpoint is not None:
-        faults += endpoint_faults(loading.endpoint, api_key_variable)
-        of_weights = {"--dtype": loading.dtype, "--backend-file": loading.backend_file}
-        of_weights["--backend"] = None if loading.backend == "torch" else loading.backend
-        faults += [
-            Fault(option, "is the server's choice, and --endpoint is given", "leave it out")
-            for option, value in of_weights.items()
-            if value is not None
-        ]
-    for trusted in loading.trusted:
-        name, _, revision = trusted.rpartition("@")
-        if not name or not revision:
-            problem = f"'{trusted}' names no revision, and code may change with each"
-            hint = "give name@revision; a run without it prints the one to give"
-            faults.append(Fault("--trust-remote-code", problem, hint))
-    return faults
-
-
-def _without_effect(
-    asked: _Asked,
-    loading: Loading,
-    max_length: int | Sequence[int] | None,
-    dims: Sequence[int] | str,
-    precisions: Sequence[str],
-) -> list[Fault]:
-    """Options that nothing of what is asked for would heed."""
-    if asked.models or not asked.rerankers:
-        return []
-    given: dict[str, Any] = {"--dims": dims, "--precision": precisions}
-    hint = "they are for models that are given with --model; leave them out"
-    if not asked.first_stages:
-        given |= {
-            "--max-length": max_length,
-            "--backend": loading.backend if loading.backend != "torch" else None,
-            "--prompt-query": loading.prompt_query,
-            "--prompt-doc": loading.prompt_document,
-        }
-        hint = "they are for embedding models; leave them out"
-    named = [option for option, value in given.items() if value not in (None, ())]
-    return [Fault(option, "changes nothing of a reranker", hint) for option in named]
-
-
-def _depth_faults(top_k: int, ranking_depth: int) -> list[Fault]:
-    depths = {"--top-k": top_k, "--keep-ranking": ranking_depth}
-    problem = f"mteb ranks {MOST_RANKED:,} documents per query"
-    hint = f"give {MOST_RANKED} or fewer"
-    return [Fault(name, problem, hint) for name, depth in depths.items() if depth > MOST_RANKED]
-
-
-def _refuse_one_run_for_several(parts: Sequence[_Part]) -> None:
+def _refuse_one_run_for_several(parts: Sequence[_Found]) -> None:
     """Raises BadInput for a single run's file where several rankings are reranked."""
     n_evaluations = sum(len(all_parts(task)) for part in parts for task in part.tasks)
     files = {
@@ -322,7 +315,7 @@ def _first_stages(
         length = lengths[0] if lengths else None
         return find_model(name, mirror=mirror, max_length=length, loading=local)
 
-    return _each(find, dict.fromkeys(names), faults)
+    return gathered(dict.fromkeys(names), find, faults)
 
 
 def _rerankers(
@@ -340,130 +333,4 @@ def _rerankers(
     def find(name: str) -> list[ModelSource]:
         return [find_reranker(name, each, mirror=mirror, loading=own) for each in rerankings]
 
-    return [each for found in _each(find, dict.fromkeys(names), faults) for each in found]
-
-
-@dataclass
-class _Part:
-    """Tasks that are run with the same models, at the same length of texts."""
-
-    tasks: Sequence[Any]
-    max_length: int | None = None
-    first_stages: list[ModelSource] = field(default_factory=list)
-    sources: list[ModelSource] = field(default_factory=list)
-    rerankers: list[ModelSource] = field(default_factory=list)
-
-
-@dataclass
-class _Asked:
-    """What a suite, an overview or a list of tasks asks for."""
-
-    parts: list[_Part]
-    models: Sequence[str] = ()
-    first_stages: Sequence[str] = ()
-    rerankers: Sequence[str] = ()
-    top_k: int | None = None
-    query_tokens: int | None = None
-    dims: Sequence[int] = ()
-    precisions: Sequence[str] = ()
-
-
-def _asked(
-    suite: str | None,
-    tasks: Sequence[str],
-    subsets: Sequence[str],
-    mirror: Path | None,
-    faults: list[Fault],
-) -> _Asked:
-    if suite is None:
-        if not tasks:
-            faults.append(Fault("", "nothing to run", "name a suite or give --task"))
-        found = _each(lambda name: find_task(name, mirror=mirror), tasks, faults)
-        return _Asked([_Part(_chosen(found, subsets, faults))])
-    overview = load_overview(suite) if is_overview(suite) else None
-    entries = [(each.suite, each.max_length) for each in overview.suites] if overview else []
-    known = known_task_names()
-    loaded = [
-        (load_suite(name, known_tasks=known), name, length)
-        for name, length in entries or [(suite, None)]
-    ]
-    whole = overview or loaded[0][0]
-    inside = {task.name for each, _, _ in loaded for task in each.tasks}
-    faults += [
-        Fault(
-            "--task",
-            f"suite {whole.name} has no task '{name}'",
-            f"granite-bench suites show {whole.name}",
-        )
-        for name in tasks
-        if name not in inside
-    ]
-    parts = []
-    for each, name, length in loaded:
-        entries_of = [task for task in each.tasks if not tasks or task.name in tasks]
-        base = Path(name).parent if name.endswith((".yaml", ".yml")) else Path()
-        found = _each(partial(suite_task, base=base, mirror=mirror), entries_of, faults)
-        parts.append(_Part(found, length or each.max_length))
-    chosen = _chosen([task for part in parts for task in part.tasks], subsets, faults)
-    if subsets:
-        for part in parts:
-            names = {task.metadata.name for task in part.tasks}
-            part.tasks = [task for task in chosen if task.metadata.name in names]
-    if overview is not None:
-        return _Asked(parts, overview.models, dims=overview.dims, precisions=overview.precisions)
-    of = loaded[0][0]
-    return _Asked(
-        parts, of.models, of.first_stages, of.rerankers, of.top_k, of.query_tokens,
-        of.dims, of.precisions,
-    )  # fmt: skip
-
-
-def _as_tuple(length: int | Sequence[int] | None) -> tuple[int, ...]:
-    if length is None:
-        return ()
-    return (length,) if isinstance(length, int) else tuple(length)
-
-
-def _each(find: Callable[[Any], Any], names: Any, faults: list[Fault]) -> list[Any]:
-    """What is found; what is not, among the faults."""
-    found = []
-    for name in names:
-        try:
-            found.append(find(name))
-        except BadInput as error:
-            faults += error.faults
-    return found
-
-
-def _chosen(tasks: Sequence[Any], subsets: Sequence[str], faults: list[Fault]) -> list[Any]:
-    """Each task once, with the subsets asked for."""
-    once = _each_once(tasks, faults)
-    return _with_subsets(once, subsets, faults) if subsets else once
-
-
-def _each_once(tasks: Sequence[Any], faults: list[Fault]) -> list[Any]:
-    """Each task once; results go by name, so two data sets of one name are a fault."""
-    by_name: dict[str, Any] = {}
-    for task in tasks:
-        name, path = task.metadata.name, task.metadata.dataset["path"]
-        other = by_name.setdefault(name, task).metadata.dataset["path"]
-        if other != path:
-            what = f"two tasks are called '{name}': {other} and {path}"
-            faults.append(Fault("--task", what, "rename one of the folders"))
-    return list(by_name.values())
-
-
-def _with_subsets(tasks: Sequence[Any], subsets: Sequence[str], faults: list[Fault]) -> list[Any]:
-    there = {subset for task in tasks for subset in task.hf_subsets}
-    for subset in subsets:
-        if subset not in there and tasks:
-            shown = ", ".join(sorted(there)[:20])
-            faults.append(
-                Fault("--subset", f"no task has a subset '{subset}'", f"there are: {shown}")
-            )
-    kept = []
-    for task in tasks:
-        own = [subset for subset in subsets if subset in task.hf_subsets]
-        if own:
-            kept.append(restrict(task, subsets=own))
-    return kept
+    return [each for found in gathered(dict.fromkeys(names), find, faults) for each in found]

@@ -37,7 +37,7 @@ def code_revision() -> str | None:
     try:
         commit = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--", "granite_bench")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):  # no git, one that refuses, one that hangs
         return None
     return f"{commit}+changes" if changed else commit
 

@@ -18,6 +18,9 @@ import pyarrow.compute as pc
 from granite_bench.engine.run import Run
 from granite_bench.store import RANKING_SCHEMA
 
+MOST_RANKED = 1_000
+"""Documents per query: mteb's largest cut-off, which no search goes beyond."""
+
 
 def rows_of(
     run: Mapping[str, Mapping[str, float]], *, split: str, subset: str, depth: int

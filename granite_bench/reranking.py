@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.parquet_file import column_names, read_rows
 from granite_bench.results import Result
 from granite_bench.scores import Evaluation
 from granite_bench.speed_columns import Speed, speeds_of
@@ -140,7 +141,7 @@ def blocks_of(table: Table) -> list[Block]:
     Raises:
         BadInput: rows per query that cannot be read, all of them named.
     """
-    if table.overview is not None:
+    if table.is_overview:
         return []
     behind: dict[tuple[str, int | None, int | None], list[Row]] = {}
     for row in table.rows:
@@ -213,18 +214,19 @@ def _reranked(row: Row, shares: Mapping[str | None, Weights], faults: list[Fault
 def _read(result: Result, faults: list[Fault]) -> pa.Table | None:
     """The rows of a result; None where there are none, or not of a reranked one."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = result.queries_path
     if not path.exists():
         return None
+    mend = "move it and the task's result away and run again"
+    places = [("split", pa.string()), ("subset", pa.string())]
+    schema = pa.schema([*places, *((column, pa.float64()) for column in _COLUMNS)])
     try:
-        if not set(_COLUMNS) <= set(pq.read_schema(path).names):
+        if not set(_COLUMNS) <= set(column_names(path, mend)):
             return None
-        return pq.read_table(path, columns=["split", "subset", *_COLUMNS])
-    except (OSError, pa.ArrowInvalid) as error:
-        hint = "move it and the task's result away and run again"
-        faults.append(Fault(str(path), f"is no Parquet file: {error}", hint))
+        return read_rows(path, mend, schema=schema)
+    except BadInput as error:
+        faults += error.faults
         return None
 
 

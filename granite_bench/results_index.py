@@ -22,7 +22,7 @@ from granite_bench.files import cache_folder
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _PATHS_PER_QUERY = 500
 
 
@@ -45,7 +45,7 @@ class ResultIndex:
         (path, content) of each path, in order, from the index or from *read*.
 
         Args:
-            paths: files that exist.
+            paths: of files.
             read: what makes the content of a file, JSON-serialisable. What it raises comes in
                 place of the content, and nothing is kept for that file.
         """
@@ -55,19 +55,18 @@ class ResultIndex:
                 kept = _kept(database, chunk)
                 new = []
                 for path in chunk:
-                    key, found = str(path.absolute()), path.stat()
-                    stamp = (found.st_size, found.st_mtime_ns)
-                    content = _unpacked(kept.get(key), stamp)
-                    if content is not None:
-                        yield path, content
-                        continue
                     try:
-                        made = read(path)
+                        key, found = _key(path), path.stat()
+                        stamp = (found.st_size, found.st_mtime_ns)
+                        content = _unpacked(kept.get(key), stamp)
+                        if content is None:
+                            content = read(path)
+                            packed = zlib.compress(json.dumps(content).encode(), level=1)
+                            new.append((key, *stamp, packed))
                     except Exception as error:  # noqa: BLE001 (handed to the caller as it is)
                         yield path, error
-                        continue
-                    new.append((key, *stamp, zlib.compress(json.dumps(made).encode(), level=1)))
-                    yield path, made
+                    else:
+                        yield path, content
                 _keep(database, new)
 
     @contextlib.contextmanager
@@ -118,11 +117,16 @@ def _kept(database: sqlite3.Connection, paths: Sequence[Path]) -> dict[str, tupl
     marks = ",".join("?" * len(paths))
     query = f"SELECT path, size, changed, content FROM files WHERE path IN ({marks})"
     try:
-        rows = database.execute(query, [str(path.absolute()) for path in paths]).fetchall()
+        rows = database.execute(query, list(map(_key, paths))).fetchall()
     except sqlite3.Error as error:  # damaged pages, or a table of another shape
         logger.warning("the index of results cannot be read (%s); reading files", error)
         return {}
     return {path: (size, changed, content) for path, size, changed, content in rows}
+
+
+def _key(path: Path) -> str:
+    """Of a path that is no UTF-8, which SQLite does not take, its bytes as escapes."""
+    return str(path.absolute()).encode(errors="backslashreplace").decode()
 
 
 def _unpacked(kept: tuple[int, int, bytes] | None, stamp: tuple[int, int]) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from granite_bench.results import Result
@@ -57,28 +58,19 @@ def _command(what: list[str], row: Row, result: Result) -> str:
         return f"made by another program: {', '.join(strange)} is no option of granite-bench run"
     role = "--reranker" if FIRST_STAGE in settings else "--model"
     words = ["granite-bench", "run", *what, role, model_argument(row)]
-    for name, value in sorted({**_of_first_stage(result), **settings}.items()):
+    first_stage = _first_stage(result)
+    for name, value in sorted({**first_stage.get("settings", {}), **settings}.items()):
         named = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         if name == FIRST_STAGE:
-            named = _first_stage_argument(result, named)
+            named = str(first_stage.get("argument", named))
         words += [RUN_OPTIONS[name], named]
     return shlex.join(words)
 
 
-def _of_first_stage(result: Result) -> dict[str, Any]:
-    """The settings of what was reranked, as a run has them as options."""
-    for run in result.record.get("runs", ()):
-        if "first_stage" in run:
-            return dict(run["first_stage"].get("settings", {}))
-    return {}
-
-
-def _first_stage_argument(result: Result, name: str) -> str:
-    """What --first-stage was given: a run's path and a local folder's stand in the record."""
-    for run in result.record.get("runs", ()):
-        if "first_stage" in run:
-            return str(run["first_stage"].get("argument", name))
-    return name
+def _first_stage(result: Result) -> Mapping[str, Any]:
+    """What the record says of the ranking that was reordered; empty where none was."""
+    runs = result.record.get("runs", ())
+    return next((dict(run["first_stage"]) for run in runs if "first_stage" in run), {})
 
 
 def model_argument(row: Row) -> str:

@@ -16,8 +16,8 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from granite_bench.cluster.forms import BackendOfWorkers
 from granite_bench.cluster.shards import PoolEncoder
 from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Usage
+from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.forms import Form
 from granite_bench.engine.observation import Observation

@@ -29,11 +29,11 @@ from granite_bench.engine.variants import Variant
 from granite_bench.errors import GraniteBenchError, TaskError, cause_of
 from granite_bench.form_loading import EngineOptions, free_memory, load_form, usage_of
 from granite_bench.models import ModelSource
-from granite_bench.plan import Job, Plan, all_parts
+from granite_bench.plan import Job, Plan, all_parts, by_task
 from granite_bench.ranking import rows_of
 from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
-from granite_bench.task_scores import batches, candidates_for, data_of, evaluate
+from granite_bench.task_scores import Draws, batches, candidates_for, data_of, evaluate
 from granite_bench.tasks import Evaluation, is_downloaded
 
 Say = Callable[[str], None]
@@ -107,7 +107,7 @@ def _run_model(
     source = jobs[0].source
     load_seconds = 0.0
     outcomes = {
-        id(job): Outcome(job.source.name, _name(job), "done", _main_score(store, job))
+        id(job): Outcome(job.source.name, job.task_name, "done", _main_score(store, job))
         for job in jobs
         if job.done
     }
@@ -124,10 +124,10 @@ def _run_model(
         load_seconds = time.perf_counter() - started
         if workers is not None:
             _encode_ahead(workers, form, waiting, store, say)
-        for of_task in _by_task(waiting):
+        for of_task in by_task(waiting).values():
             first = of_task[0]
             more = f" and {len(of_task) - 1} variants of it" if len(of_task) > 1 else ""
-            say(f"running {first.source.name}{more} on {_name(first)} ({first.reason})")
+            say(f"running {first.source.name}{more} on {first.task_name} ({first.reason})")
             latency = workers is None  # theirs would be that of the network
             for job, outcome in _run_task(of_task, form, store, options, load_seconds, latency):
                 load_seconds = 0.0  # counted with the first result alone
@@ -148,20 +148,8 @@ def _encode_ahead(
         say(f"encoding ahead stopped: {_cause(error, 'encoding ahead', on_disk=True)}")
 
 
-def _by_task(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The variants of each task together: its data are loaded and its texts encoded once."""
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(_name(job), []).append(job)
-    return list(groups.values())
-
-
-def _name(job: Job) -> str:
-    return job.task.metadata.name
-
-
 def _failed(job: Job, cause: str) -> Outcome:
-    return Outcome(job.source.name, _name(job), "failed", cause=cause)
+    return Outcome(job.source.name, job.task_name, "failed", cause=cause)
 
 
 def _with_usage(failure: Exception, usages: Sequence[Usage]) -> Exception:
@@ -177,8 +165,9 @@ def _with_usage(failure: Exception, usages: Sequence[Usage]) -> Exception:
 
 @dataclass
 class _Progress:
-    """What has been evaluated of a job so far."""
+    """What has been evaluated of a job so far, and what its task draws samples with."""
 
+    draws: Draws
     seconds: float = 0.0
     result: TaskResult | None = None
     evaluations: list[dict[str, Any]] = field(default_factory=list)
@@ -200,7 +189,7 @@ def _run_task(
     task = jobs[0].task
     wanted = [each for job in jobs for each in job.missing]
     missing = [each for each in all_parts(task) if each in wanted]
-    progress = {id(job): _Progress() for job in jobs}
+    progress = {id(job): _Progress(Draws.of(task)) for job in jobs}
     started = time.perf_counter()
     data_seconds = 0.0
     try:
@@ -225,8 +214,7 @@ def _run_task(
             yield job, _saved(job, done, form, store, options, seconds)
             load_seconds = data_seconds = 0.0
         except Exception as error:  # noqa: BLE001 (whatever it is, other tasks go on)
-            what, on_disk = f"{job.source.name} on {_name(job)}", is_downloaded(task)
-            yield job, _failed(job, _cause(error, what, on_disk=on_disk))
+            yield job, _failed(job, _cause(error, str(job), on_disk=is_downloaded(task)))
 
 
 def _evaluate_part(
@@ -243,7 +231,7 @@ def _evaluate_part(
         _become(form, job)
         form.observations.clear()
         candidates = candidates_for(job, part, store)
-        evaluated = evaluate(form, job, part, candidates)
+        evaluated = evaluate(form, job, part, candidates, progress.draws)
         progress.result = evaluated if progress.result is None else progress.result.merge(evaluated)
         described, rows = observed(form.observations, job.task, part, candidates)
         progress.evaluations += described
@@ -285,7 +273,7 @@ def _saved(
     seconds: Mapping[str, float],
 ) -> Outcome:
     if done.result is None:
-        raise ValueError(f"{_name(job)} has nothing to evaluate")
+        raise ValueError(f"{job.task_name} has nothing to evaluate")
     _become(form, job)
     repaired: list[str] = []
     if isinstance(form, DenseRetriever | Reranker):
@@ -313,14 +301,14 @@ def _saved(
     costs = [cost for e in done.evaluations for cost in (e["docs"], e["queries"]) if cost]
     n_scored = sum(e["pairs"]["n_scored"] for e in done.evaluations if "pairs" in e)
     return Outcome(
-        job.source.name, _name(job), "ran", saved.main_score, seconds=seconds["total"],
+        job.source.name, job.task_name, "ran", saved.main_score, seconds=seconds["total"],
         n_encoded=sum(cost["n_encoded"] for cost in costs), n_scored=n_scored,
         repaired_shards=repaired,
     )  # fmt: skip
 
 
 def _main_score(store: ResultStore, job: Job) -> float | None:
-    result = store.load(job.source.meta, job.task.metadata.name)
+    result = store.load(job.source.meta, job.task_name)
     return result.main_score if result else None
 
 

@@ -93,6 +93,27 @@ def evaluations_of(task: SuiteTask, name: str) -> list[Evaluation]:
     ]
 
 
+def task_names(suite: Suite) -> set[str]:
+    """The tasks of a suite, and the parts of its aggregates."""
+    return {name for task in suite.tasks for name in (task.name, *task.parts)}
+
+
+def evaluations_in(suite: Suite) -> dict[Evaluation, str]:
+    """Every evaluation of a suite's tasks and of their parts -> the task that it is of."""
+    return {
+        evaluation: task.name
+        for task in suite.tasks
+        for name in (task.name, *task.parts)
+        for evaluation in evaluations_of(task, name)
+    }
+
+
+def common_metric(suite: Suite) -> str:
+    """mteb's name of what all tasks of a suite are measured by; empty where they differ."""
+    metrics = {task.metric for task in suite.tasks}
+    return metrics.pop() if len(metrics) == 1 else ""
+
+
 def score_of(evaluation: Evaluation, result: Result | None) -> tuple[float | None, str]:
     """
     The score of one evaluation in the result of its task.
@@ -104,11 +125,11 @@ def score_of(evaluation: Evaluation, result: Result | None) -> tuple[float | Non
     if result is None:
         return None, ""
     scores = result.scores.get(evaluation.split, {}).get(evaluation.subset, {})
-    name = next((name for name in _names_of(evaluation.metric) if name in scores), None)
+    name = next((name for name in metric_names(evaluation.metric) if name in scores), None)
     if name is None:
         return None, ""
     value: float | None = scores[name]
-    lowest = -1.0 if name.endswith(_CORRELATIONS) else 0.0
+    lowest = -1.0 if name.endswith(_SIGNED) else 0.0
     if value is not None and lowest <= value <= 1:
         return value, ""
     shown = "NaN" if value is None else f"{value:g}"
@@ -137,11 +158,11 @@ def _mean_cell(evaluations: Sequence[Evaluation], results: Mapping[str, Result])
     )
 
 
-_CORRELATIONS = ("spearman", "pearson")
-"""Measures that may be negative."""
+_SIGNED = ("spearman", "pearson", "kendalltau", "p-MRR")
+"""Measures from -1: correlations, and what an instruction changed of ranks."""
 
 
-def _names_of(metric: str) -> tuple[str, ...]:
+def metric_names(metric: str) -> tuple[str, ...]:
     """A metric's name, and what mteb 1 called it: its reranking results have one "map" alone."""
     return (metric, "map") if metric.endswith("map_at_1000") else (metric,)
 

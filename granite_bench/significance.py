@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from granite_bench.stats import Floats
 
 TIE = 1e-9
 """Scores as close as this are equal: what differs is the rounding of 0.3 - 0.2 - 0.1."""
@@ -228,45 +228,12 @@ def detectable_difference(
     size design (Information Retrieval Journal, 2016); Card et al., With little power comes great
     responsibility (EMNLP 2020).
     """
-    critical = _critical(alpha)
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is a share between 0 and 1, not {alpha}")
     if not alpha < power < 1:
         raise ValueError(f"power lies between alpha ({alpha}) and 1, not at {power}")
-    return (critical + NormalDist().inv_cdf(power)) * standard_error(strata, weights)
-
-
-def power_at(
-    difference: float,
-    strata: Sequence[npt.ArrayLike],
-    weights: Sequence[float] | None = None,
-    *,
-    alpha: float = 0.05,
-) -> float:
-    """
-    The probability that a test finds this true difference, on either side of zero.
-
-    Args:
-        difference: the true one, finite; what was seen is no estimate of it to take the power of.
-        strata: finite, (n,) each, n of 2 or more; their spread is taken, and not their mean.
-        weights: of the strata, 0 or more, summing to 1; None is equal weights.
-        alpha: level of the two-sided test, in (0, 1).
-
-    Returns:
-        In [alpha, 1]: alpha at 0; where nothing spreads, 1 everywhere else.
-
-    Raises:
-        ValueError: an argument is outside of its range.
-
-    Source: as of detectable_difference; on observed power Hoenig and Heisey, The abuse of power
-    (The American Statistician, 2001).
-    """
-    critical = _critical(alpha)
-    if not math.isfinite(difference):
-        raise ValueError(f"a difference is finite, not {difference}")
-    error = standard_error(strata, weights)
-    if error == 0:
-        return alpha if difference == 0 else 1.0
-    shift = difference / error
-    return NormalDist().cdf(shift - critical) + NormalDist().cdf(-shift - critical)
+    quantile = NormalDist().inv_cdf
+    return (quantile(1 - alpha / 2) + quantile(power)) * standard_error(strata, weights)
 
 
 def _signed_sums(parts: Floats) -> Floats:
@@ -275,12 +242,6 @@ def _signed_sums(parts: Floats) -> Floats:
     for part in parts:
         sums = np.concatenate([sums + part, sums - part])
     return sums
-
-
-def _critical(alpha: float) -> float:
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is a share between 0 and 1, not {alpha}")
-    return NormalDist().inv_cdf(1 - alpha / 2)
 
 
 def _sample(differences: npt.ArrayLike, *, least: int) -> Floats:

@@ -36,7 +36,7 @@ class Ratio(_Part):
         return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
-class Comparison(_Part):
+class SpeedComparison(_Part):
     """
     A measurement with another.
 
@@ -79,7 +79,7 @@ class Turns(_Part):
     id: str
     position: int
     label: str = ""
-    ratios: list[Comparison] = []
+    ratios: list[SpeedComparison] = []
 
     @property
     def sentences(self) -> list[str]:

@@ -10,7 +10,6 @@ latest().
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,9 +20,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.files import is_file
+from granite_bench.json_file import parse_object, read_json_text
 from granite_bench.results import results_root
 from granite_bench.speed_columns import Conditions, device_label
 from granite_bench.speed_comparison import Turns
+from granite_bench.validation import faults_of
 
 SPEED_FORMAT = 2
 """Format 1 had no ratios of what took turns, and texts went without the model's prompt."""
@@ -161,7 +163,7 @@ def read_speed_records(folder: Path) -> list[SpeedRecord]:
     """
     faults: list[Fault] = []
     records: list[SpeedRecord] = []
-    for path in sorted((results_root(folder) / SPEED).glob("*/*/*.json")):
+    for path in sorted(filter(is_file, (results_root(folder) / SPEED).glob("*/*/*.json"))):
         try:
             records.append(_read(path))
         except BadInput as error:
@@ -283,12 +285,9 @@ class _Record(_Part):
 
 
 def _read(path: Path) -> SpeedRecord:
-    try:
-        raw = path.read_bytes()
-        content = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise BadInput(Fault(str(path), f"cannot be read as JSON: {error}", _MEND)) from None
-    found = content.get("format") if isinstance(content, dict) else None
+    text = read_json_text(path, _MEND)
+    content = parse_object(text, path, _MEND)
+    found = content.get("format")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         what = "is no speed record: it has no 'format'"
         raise BadInput(Fault(str(path), what, "move it out of the speed folder"))
@@ -297,23 +296,10 @@ def _read(path: Path) -> SpeedRecord:
         hint = "update granite-bench, or use another results folder; nothing was changed"
         raise BadInput(Fault(str(path), f"{what}{SPEED_FORMAT})", hint))
     try:
-        return _record(path, _Record.model_validate_json(raw), content)
+        # As JSON: in strict mode a text is no date, and a list is no tuple.
+        return _record(path, _Record.model_validate_json(text), content)
     except ValidationError as error:
-        raise BadInput(
-            [
-                Fault(f"{path}: {'.'.join(map(str, each['loc']))}", _what(each), _MEND)
-                for each in error.errors()
-            ]
-        ) from None
-
-
-def _what(details: Any) -> str:
-    if details["type"] == "missing":
-        return "is missing"
-    found = details["input"]
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-    message = str(details["msg"])
-    return message[0].lower() + message[1:] + shown
+        raise BadInput(faults_of(error, path, _MEND)) from None
 
 
 def _record(path: Path, parts: _Record, content: Mapping[str, Any]) -> SpeedRecord:

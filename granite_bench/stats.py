@@ -215,28 +215,6 @@ def interval_over_units(
     return replace(found, confidence=confidence)
 
 
-def paired_bootstrap_interval(
-    differences: npt.ArrayLike,
-    *,
-    confidence: float = 0.95,
-    n_resamples: int = 10_000,
-    seed: int = 0,
-) -> ConfidenceInterval:
-    """
-    The mean of paired differences with its percentile bootstrap interval.
-
-    Pairing is in the differences: query by query, one system's score less the other's.
-
-    Args:
-        differences, n_resamples, seed: as the values of bootstrap_mean.
-        confidence: in (0, 1).
-
-    Raises:
-        ValueError: an argument is outside of its range.
-    """
-    return bootstrap_mean(differences, n_resamples=n_resamples, seed=seed).interval(confidence)
-
-
 def stratified_bootstrap_interval(
     strata: Sequence[npt.ArrayLike],
     weights: Sequence[float] | None = None,
@@ -249,9 +227,10 @@ def stratified_bootstrap_interval(
     The weighted mean of the means of strata, with its percentile bootstrap interval.
 
     Args:
-        strata: paired differences of each, as of paired_bootstrap_interval.
+        strata: paired differences of each, as the values of bootstrap_mean.
         weights: one for each, summing to 1; None is equal weights.
-        confidence, n_resamples, seed: as of paired_bootstrap_interval.
+        confidence: in (0, 1).
+        n_resamples, seed: as of bootstrap_mean.
 
     Raises:
         ValueError: an argument is outside of its range.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -24,17 +25,22 @@ from mteb.cache import ResultCache
 from mteb.models import ModelMeta
 from mteb.results import TaskResult
 
-from granite_bench.errors import BadInput, Fault, StorageError
-from granite_bench.files import write_atomically
+from granite_bench.errors import BadInput, Fault, StorageError, first_line
+from granite_bench.files import as_one_name, is_file, refuse_url, write_atomically
+from granite_bench.parquet_file import column_names, read_rows
+from granite_bench.result_files import RECORD_VERSION, read_meta, read_record
 from granite_bench.results import (
+    EXPERIMENTS,
     META_NAME,
-    RECORD_VERSION,
     ranking_path,
-    read_record,
     record_path,
     results_root,
     settings_text,
 )
+
+_MEND = "nothing was changed; move it and the task's result away and run again"
+
+logger = logging.getLogger(__name__)
 
 QUERY_SCHEMA = pa.schema(
     [
@@ -92,6 +98,7 @@ class ResultStore:
 
     def check_writable(self) -> None:
         """Raises BadInput when nothing can be written below the folder."""
+        refuse_url(self.root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -103,11 +110,20 @@ class ResultStore:
             ) from None
 
     def path(self, meta: ModelMeta, task: str) -> Path:
-        """Where mteb keeps the result of this model (and variant) and task."""
-        folder = self.root / meta.model_name_as_path() / (meta.revision or "no_revision_available")
-        if meta.experiment_name:
-            folder = folder / "experiments" / meta.experiment_name
-        return folder / f"{task}.json"
+        """
+        Where mteb keeps the result of this model (and variant) and task.
+
+        Raises:
+            BadInput: their names would lead out of the folder.
+        """
+        variant = (EXPERIMENTS, meta.experiment_name) if meta.experiment_name else ()
+        revision = meta.revision or "no_revision_available"
+        names = (meta.model_name_as_path(), revision, *variant, task)
+        strange = [name for name in names if as_one_name(name) != name]
+        if strange:
+            what = f"'{strange[0]}' is no name of a file or folder in it"
+            raise BadInput(Fault(str(self.root), what, "rename the model or the task"))
+        return self.root.joinpath(*names[:-1], f"{task}.json")
 
     def load(self, meta: ModelMeta, task: str) -> TaskResult | None:
         """
@@ -117,14 +133,14 @@ class ResultStore:
             BadInput: the file is there, but is no mteb result.
         """
         path = self.path(meta, task)
-        if not path.exists():
+        if not is_file(path):
             return None
         try:
             return TaskResult.from_disk(path)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        except Exception as error:  # noqa: BLE001 (mteb's reader raises whatever it meets)
             hint = "nothing was changed; move it away, and the task is run again"
-            raise BadInput(Fault(str(path), f"is no mteb result: {reason}", hint)) from None
+            what = f"is no mteb result: {first_line(error)}"
+            raise BadInput(Fault(str(path), what, hint)) from None
 
     def load_record(self, meta: ModelMeta, task: str) -> dict[str, Any]:
         """
@@ -137,11 +153,7 @@ class ResultStore:
         record = read_record(path)
         rows = path.with_suffix(".parquet")
         if rows.exists():
-            try:
-                pq.read_schema(rows)
-            except (OSError, pa.ArrowInvalid) as error:
-                hint = "nothing was changed; move it and the task's result away and run again"
-                raise BadInput(Fault(str(rows), f"is no Parquet file: {error}", hint)) from None
+            column_names(rows, _MEND)
         return record
 
     def ranked_parts(self, meta: ModelMeta, task: str) -> set[tuple[str, str]]:
@@ -161,11 +173,11 @@ class ResultStore:
         one, can have the same folder.
         """
         path = self.path(meta, "_").with_name(META_NAME)
-        if not meta.experiment_kwargs or not path.exists():
+        if not meta.experiment_kwargs or not is_file(path):
             return
         try:
-            stored = json.loads(path.read_bytes()).get("experiment_kwargs") or {}
-        except (ValueError, AttributeError, OSError):
+            stored = read_meta(path)["experiment_kwargs"] or {}
+        except BadInput:
             return  # results of it are read, or refused, by themselves
         ours = json.loads(json.dumps(dict(meta.experiment_kwargs), default=str))
         if stored != ours:
@@ -246,9 +258,14 @@ class ResultStore:
                 staged.parent.mkdir(parents=True)
                 # mteb merges its settings with those that are there.
                 settings = target.parent / "run_settings.jsonl"
-                if settings.exists():
+                if is_file(settings):
                     shutil.copy(settings, staged.parent)
-                stage.save_to_cache(result, meta)
+                try:
+                    stage.save_to_cache(result, meta)
+                except (ValueError, LookupError, TypeError, AttributeError):
+                    logger.warning("%s is broken, and was made anew", settings)
+                    (staged.parent / settings.name).unlink()
+                    stage.save_to_cache(result, meta)
                 names = sorted(
                     (path.name for path in staged.parent.iterdir() if path.is_file()),
                     key=lambda name: name == staged.name,
@@ -295,13 +312,18 @@ def read_ranking(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     A kept ranking, of RANKING_SCHEMA; only these *columns* where some are named.
 
     Raises:
-        BadInput: the file cannot be read.
+        BadInput: the file cannot be read, or holds something else.
     """
-    try:
-        return pq.read_table(path, schema=RANKING_SCHEMA, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        hint = "nothing was changed; move it away, and the ranking is made again"
-        raise BadInput(Fault(str(path), f"is no ranking: {error}", hint)) from None
+    hint = "nothing was changed; move it away, and the ranking is made again"
+    rows = read_rows(path, hint, columns=columns, schema=RANKING_SCHEMA)
+    lists = [each for each in rows.itercolumns() if pa.types.is_list(each.type)]
+    if any(each.null_count for each in (*rows.itercolumns(), *map(pc.list_flatten, lists))):
+        raise BadInput(Fault(str(path), "is no ranking: it has places without a value", hint))
+    if len(lists) == 2 and not pc.list_value_length(lists[0]).equals(
+        pc.list_value_length(lists[1])
+    ):
+        raise BadInput(Fault(str(path), "is no ranking: not every document has a score", hint))
+    return rows
 
 
 def _drop_rows(path: Path, evaluations: Sequence[Mapping[str, Any]], *, keep: bool) -> None:
@@ -320,7 +342,7 @@ def _drop_rows(path: Path, evaluations: Sequence[Mapping[str, Any]], *, keep: bo
 def _merged_rows(path: Path, new: pa.Table, *, keep: bool) -> pa.Table:
     if not keep or not path.exists():
         return new
-    earlier = pq.read_table(path, schema=new.schema)
+    earlier = read_rows(path, _MEND, schema=new.schema)
     return pa.concat_tables([_without_parts(earlier, new), new])
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -26,20 +27,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from granite_bench.devices import Precision
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.yaml_file import read_document, read_yaml
+from granite_bench.files import is_file
+from granite_bench.yaml_file import load_document, read_document, read_yaml
 
 FORMAT_VERSION = 1
 
 _V = TypeVar("_V", int, str)
 
-Precision: TypeAlias = Literal["float32", "float16", "int8", "binary"]
-"""What a value of a stored embedding is kept in."""
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
 
 def _each_once(values: tuple[_V, ...]) -> tuple[_V, ...]:
-    repeated = sorted({value for value in values if values.count(value) > 1})
+    repeated = sorted(value for value, times in Counter(values).items() if times > 1)
     if repeated:
         raise PydanticCustomError("repeated", f"listed twice: {', '.join(map(str, repeated))}")
     return values
@@ -50,8 +49,10 @@ _Dims: TypeAlias = Annotated[
 ]
 _Precisions: TypeAlias = Annotated[tuple[Precision, ...], AfterValidator(_each_once)]
 
-# Results and reports are files of this name.
-_FILE_NAME = r"^[^./\x00][^/\x00]*$"
+# Results and reports are files of this name, with an ending.
+_FileName: TypeAlias = Annotated[
+    str, Field(pattern=r"^[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$", max_length=100)
+]
 
 
 class _Strict(BaseModel):
@@ -62,7 +63,7 @@ class _Document(_Strict):
     """What every file starts with."""
 
     version: StrictInt
-    name: str = Field(pattern=_FILE_NAME)
+    name: _FileName
     title: str
 
     @field_validator("version")
@@ -84,8 +85,8 @@ class SuiteTask(_Strict):
     The score of a task is mteb's: the mean of *metric* over all its splits and subsets.
     """
 
-    name: str = Field(pattern=_FILE_NAME)
-    path: str | None = None
+    name: _FileName
+    path: str | None = Field(default=None, pattern=r"^[^\x00]+$")
     """A BEIR-layout folder of the user's own, relative to the suite file."""
     language: str | None = Field(default=None, pattern=r"^[a-z]{3}-[A-Z][a-z]{3}$")
     """mteb's code of the language of *path*, such as deu-Latn; English when left out."""
@@ -294,9 +295,7 @@ def load_suite(name: str, *, known_tasks: Collection[str] | None = None) -> Suit
     Raises:
         BadInput: no such suite, or a file with faults (all of them named).
     """
-    if name in overview_names():
-        raise BadInput(Fault("", f"'{name}' is an overview of suites, not a suite", _show(name)))
-    path = _find(name, suites_folder(), suite_names(), "suite", other_names=overview_names())
+    path = _find_suite(name, "suite")
     suite, raw, faults = read_document(Suite, path, _PARTS)
     faults += _repeated_tasks(raw, path)
     faults += _unknown_panel(suite, path)
@@ -325,9 +324,7 @@ def load_overview(name: str) -> Overview:
     Raises:
         BadInput: no such overview, or a file with faults (all of them named).
     """
-    if name in suite_names():
-        raise BadInput(Fault("", f"'{name}' is a suite, not an overview of suites", _show(name)))
-    path = _find(name, suites_folder(), overview_names(), "overview", other_names=suite_names())
+    path = _find_suite(name, "overview")
     overview, raw, faults = read_document(Overview, path, _PARTS)
     faults += _faulty_suites(raw, path)
     faults += _unknown_panel(overview, path)
@@ -343,32 +340,42 @@ def load_panel(name: str) -> Panel:
     Raises:
         BadInput: no such panel, or a file with faults (all of them named).
     """
-    path = _find(name, suites_folder() / "panels", panel_names(), "panel")
-    panel, _, faults = read_document(Panel, path, _PARTS)
-    if faults or panel is None:
-        raise BadInput(faults)
-    return panel
+    known = panel_names()
+    path = _file_of(name, "panel") or _shipped_file(name, "panel", known, known)
+    return load_document(Panel, path, _PARTS)
 
 
-def _show(name: str) -> str:
-    return f"granite-bench suites show {name}"
-
-
-def _find(
-    name: str, folder: Path, names: list[str], kind: str, *, other_names: Sequence[str] = ()
-) -> Path:
-    if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path = Path(name)
-        if not path.is_file():
-            raise BadInput(Fault(name, f"no such {kind} file"))
+def _find_suite(name: str, kind: Literal["suite", "overview"]) -> Path:
+    """The file of a suite or an overview, which is not of the other kind."""
+    path = _file_of(name, kind)
+    if path is not None:
         return path
+    names, others = suite_names(), overview_names()
+    what = "an overview of suites, not a suite"
+    if kind == "overview":
+        names, others, what = others, names, "a suite, not an overview of suites"
+    if name in others:
+        hint = f"granite-bench suites show {name}"
+        raise BadInput(Fault("", f"'{name}' is {what}", hint))
+    return _shipped_file(name, kind, names, [*names, *others])
+
+
+def _file_of(name: str, kind: str) -> Path | None:
+    """The user's own file; None for the name of one that comes with the package."""
+    if not name.endswith((".yaml", ".yml")) and os.sep not in name:
+        return None
+    if not is_file(Path(name)):
+        raise BadInput(Fault(name, f"no such {kind} file"))
+    return Path(name)
+
+
+def _shipped_file(name: str, kind: str, names: Collection[str], near: Collection[str]) -> Path:
     if name not in names:
-        known = [*names, *other_names]
-        hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        hint = did_you_mean(name, near) or f"there are: {', '.join(near)}"
         command = "panels" if kind == "panel" else "suites"
         what = f"unknown {kind} '{name}'"
         raise BadInput(Fault("", what, f"{hint}   (granite-bench {command})"))
-    return folder / f"{name}.yaml"
+    return suites_folder() / ("panels" if kind == "panel" else "") / f"{name}.yaml"
 
 
 def _task_name(task: Any) -> str | None:

@@ -1,5 +1,5 @@
 """
-Results -> a table of models by tasks, by groups or by suites, with nothing averaged over holes.
+Results -> a table of models by tasks or by groups, with nothing averaged over holes.
 
 A row has an average and a rank only when every task of the suite is complete, unless it is asked
 for otherwise, and then the table says so. Reads results alone: no mteb, no torch.
@@ -7,21 +7,20 @@ for otherwise, and then the table says so. Reads results alone: no mteb, no torc
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, gathered
 from granite_bench.model_facts import ModelFacts, facts_of
 from granite_bench.results import Result, read_results
-from granite_bench.scores import Cell, group_cells, suite_average, task_cell
+from granite_bench.scores import Cell, group_cells, suite_average, task_cell, task_names
 from granite_bench.selection import Selection, select
 from granite_bench.speed_columns import Conditions, Speed, speeds_of
 from granite_bench.speed_records import SpeedRecord, latest, read_speed_records
-from granite_bench.suite import Overview, Suite, SuiteTask, load_suite
-from granite_bench.variant_settings import MAX_LENGTH, length_of, name_without
+from granite_bench.suite import Overview, Suite
+from granite_bench.variant_settings import DIM, MAX_LENGTH, length_of, name_without
 
 
 @dataclass
@@ -123,6 +122,11 @@ class Table:
         """What the columns are."""
         return self.options.by
 
+    @property
+    def is_overview(self) -> bool:
+        """Whether the columns are suites."""
+        return self.overview is not None
+
     def counting(self, column: str) -> list[float]:
         """The values of a column that may be its best: of complete rows, or all when partial."""
         cells = [row.cells[column] for row in self.rows if row.complete or self.options.partial]
@@ -159,102 +163,33 @@ def make_table(
         raise BadInput(Fault("--by", f"suite {suite.name} has no '{options.by}'", hint))
     by_folder = [
         [each for each in results if each.revision.startswith(options.revision)]
-        for results in (read_results(folder, _task_names(suite)) for folder in folders)
+        for results in (read_results(folder, task_names(suite)) for folder in folders)
     ]
     n_tasks = len(suite.tasks)
-    selections = _shown(select(suite, by_folder, own_first=options.own_first), options.models)
-    _check_records(r for each in selections.values() for r in each.results.values())
+    selections = shown_selections(
+        select(suite, by_folder, own_first=options.own_first), options.models
+    )
+    check_records(r for each in selections.values() for r in each.results.values())
     if options.common:
         suite = _common_part(suite, selections)
-    rows = [_row(suite, options, model, chosen) for model, chosen in selections.items()]
-    _add_speed_records(rows, folders)
+    rows = [row_of(suite, options, model, chosen) for model, chosen in selections.items()]
+    add_speed_records(rows, folders)
     columns = {column: "" for row in rows for column in row.cells}
     if options.by == "task":
         columns = {task.name: task.metric for task in suite.tasks}
-    return Table(suite, source or suite.name, options, columns, _ordered(rows), n_tasks)
+    return Table(suite, source or suite.name, options, columns, ranked(rows), n_tasks)
 
 
-def make_overview(
-    overview: Overview, folders: Iterable[Path], options: Options | None = None
-) -> Table:
-    """
-    One column per suite of *overview*: the suite's average, where it is complete.
-
-    A column with a max_length takes results that were made at it, or of models whose own maximum
-    is not longer; the length is then the column's, and not part of a row's name.
-
-    Raises:
-        BadInput: broken results (all of them named).
-    """
-    options, folders = options or Options(), list(folders)
-    suites = [load_suite(column.suite) for column in overview.suites]
-    names = {name for suite in suites for name in _task_names(suite)}
-    by_folder = [read_results(folder, names) for folder in folders]
-    tables: dict[str, dict[str, Row]] = {}
-    for column, suite in zip(overview.suites, suites, strict=True):
-        made: Sequence[Sequence[Result]] = by_folder
-        dropped: Collection[str] = ()
-        if column.max_length is not None:
-            made = [_made_at(column.max_length, suite, results) for results in by_folder]
-            dropped = (MAX_LENGTH,)
-        chosen = _shown(select(suite, made, own_first=options.own_first), options.models)
-        _check_records(r for each in chosen.values() for r in each.results.values())
-        tables[suite.title] = {
-            model: _row(suite, options, model, each, dropped) for model, each in chosen.items()
-        }
-    models = list(dict.fromkeys(model for rows in tables.values() for model in rows))
-    rows = [
-        _overview_row(
-            model, {title: by.get(model) for title, by in tables.items()}, options, suites
-        )
-        for model in models
-    ]
-    _add_speed_records(rows, folders)
-    as_suite = Suite(
-        version=1,
-        name=overview.name,
-        title=overview.title,
-        description=overview.description,
-        tasks=tuple(SuiteTask(name=suite.title, metric="mean") for suite in suites),
-    )
-    columns = {
-        suite.title: f"mean of {len(suite.tasks)}"
-        + (f" at {column.max_length:,} tokens" if column.max_length is not None else "")
-        for column, suite in zip(overview.suites, suites, strict=True)
-    }
-    return Table(
-        as_suite, overview.name, options, columns, _ordered(rows), len(suites), overview, suites
-    )
-
-
-def _made_at(max_length: int, suite: Suite, results: Sequence[Result]) -> list[Result]:
-    """The results of *suite* whose texts were cut to *max_length* tokens, or needed no cut."""
-    results = [result for result in results if result.task in _task_names(suite)]
-    _check_records(results)
-    kept = []
-    for result in results:
-        named = result.settings.get(MAX_LENGTH)
-        if named == max_length:
-            name = name_without(result.model, result.settings, (MAX_LENGTH,))
-            kept.append(replace(result, model=name))
-        elif named is None:
-            own = length_of({}, [result])
-            if own is None:  # neither a record nor metadata beside it: what mteb knows
-                name = name_without(result.model, result.settings, result.settings)
-                own = facts_of(name, result.meta).max_length
-            if own is not None and own <= max_length:
-                kept.append(result)
-    return kept
-
-
-def _task_names(suite: Suite) -> set[str]:
-    return {name for task in suite.tasks for name in (task.name, *task.parts)}
-
-
-def _shown(
+def shown_selections(
     selections: Mapping[str, Selection], models: Sequence[str] | None
 ) -> dict[str, Selection]:
-    """The rows asked for; a plain name brings its variants along, one without results is empty."""
+    """
+    The rows asked for.
+
+    Args:
+        models: names; one of a model brings its variants along, one without results has an empty
+            row. None is all.
+    """
     if models is None:
         return dict(selections)
     shown = {
@@ -271,14 +206,15 @@ def _is_of(name: str, model: str) -> bool:
     return name == model or name.startswith((f"{model} (", f"{model} @"))
 
 
-def _check_records(results: Iterable[Result]) -> None:
-    """Every broken or newer record is named, not just the first."""
+def check_records(results: Iterable[Result]) -> None:
+    """
+    Read the records of results.
+
+    Raises:
+        BadInput: broken records, or of a newer release; every one is named.
+    """
     faults: list[Fault] = []
-    for result in results:
-        try:
-            _ = result.record
-        except BadInput as error:
-            faults += error.faults
+    gathered(results, lambda result: result.record, faults)
     if faults:
         raise BadInput(faults)
 
@@ -297,14 +233,19 @@ def _common_part(suite: Suite, selections: Mapping[str, Selection]) -> Suite:
     return suite.model_copy(update={"tasks": tasks})
 
 
-def _row(
+def row_of(
     suite: Suite,
     options: Options,
     model: str,
     selection: Selection,
     dropped: Collection[str] = (),
 ) -> Row:
-    """The row of one model; settings that are *dropped* are the column's, not the row's."""
+    """
+    The row of one model.
+
+    Args:
+        dropped: settings that are an overview's column's, and not the row's.
+    """
     results = selection.results
     tasks = {task.name: task_cell(task, results) for task in suite.tasks}
     shown = tasks if options.by == "task" else group_cells(suite, options.by, results)
@@ -333,7 +274,7 @@ def _row(
     return row
 
 
-def _add_speed_records(rows: Iterable[Row], folders: Iterable[Path]) -> None:
+def add_speed_records(rows: Iterable[Row], folders: Iterable[Path]) -> None:
     """What granite-bench speed measured of each row's model, beside its scores."""
     records = latest(record for folder in folders for record in read_speed_records(folder))
     for row in rows:
@@ -351,61 +292,17 @@ def _facts(model: str, settings: Mapping[str, Any], selection: Selection) -> Mod
     facts = facts_of(name, meta)
     return replace(
         facts,
-        dimension=settings.get("embed_dim", facts.dimension),
-        max_length=settings.get("max_length", facts.max_length),
+        dimension=settings.get(DIM, facts.dimension),
+        max_length=settings.get(MAX_LENGTH, facts.max_length),
     )
 
 
-def _overview_row(
-    model: str, by_suite: Mapping[str, Row | None], options: Options, suites: Sequence[Suite]
-) -> Row:
-    """One model's averages side by side, with all that its rows of the suites say."""
-    cells = {suite.title: _suite_cell(by_suite[suite.title], suite) for suite in suites}
-    values = [cell.value for cell in cells.values() if cell.value is not None]
-    n_complete = sum(cell.complete for cell in cells.values())
-    average = None
-    if values and (n_complete == len(cells) or options.partial):
-        average = statistics.fmean(values)
-    rows = [row for row in by_suite.values() if row is not None and row.revision]
-    first = rows[0] if rows else None
-    return Row(
-        model=model,
-        revision=first.revision if first else "",
-        cells=cells,
-        n_complete=n_complete,
-        n_tasks=len(cells),
-        settings=first.settings if first else {},
-        average=average,
-        other_revisions={
-            source.task: source.revision
-            for cell in cells.values()
-            for source in cell.sources
-            if first and source.revision != first.revision
-        },
-        reasons={k: v for row in rows for k, v in row.reasons.items()},
-        facts=first.facts if first else _facts(model, {}, Selection({}, {}, "")),
-        zero_shot={
-            title: row.zero_shot.get("") for title, row in by_suite.items() if row is not None
-        },
-    )
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """
+    The rows with their ranks, the best first, incomplete ones at the end.
 
-
-def _suite_cell(row: Row | None, suite: Suite) -> Cell:
-    if row is None:
-        names = [task.name for task in suite.tasks]
-        return Cell(None, 0, len(names), names)
-    return Cell(
-        value=row.average,
-        n_there=row.n_complete,
-        n_expected=row.n_tasks,
-        missing=[name for name, cell in row.cells.items() if not cell.complete],
-        refused=[name for cell in row.cells.values() for name in cell.refused],
-        sources=[source for cell in row.cells.values() for source in cell.sources],
-    )
-
-
-def _ordered(rows: Sequence[Row]) -> list[Row]:
-    """Ranked, best first. Rank is 1 + the number of complete rows that are better as printed."""
+    A rank is 1 + the number of complete rows that are better as printed.
+    """
     averages = [round((row.average or 0.0) * 100, 2) for row in rows if _ranks(row)]
     for row in rows:
         if _ranks(row):

@@ -1,22 +1,12 @@
-"""
-What mteb knows of tasks: their type, and their data set.
-
-Importing mteb takes seconds, so its registry is read once per version of mteb and kept in the
-cache, as that of models is (see model_facts).
-"""
+"""What mteb knows of tasks: their type, and their data set."""
 
 from __future__ import annotations
 
-import json
-import logging
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
+from typing import Any
 
-from granite_bench.errors import StorageError
-from granite_bench.files import cache_folder, write_atomically
-
-logger = logging.getLogger(__name__)
+from granite_bench.mteb_registry import kept_registry
 
 FORMAT_VERSION = 1
 
@@ -42,25 +32,18 @@ def task_facts(task: str) -> TaskFacts | None:
 
 @cache
 def _registry() -> dict[str, TaskFacts]:
-    path = cache_folder() / f"tasks-{FORMAT_VERSION}-mteb-{version('mteb')}.json"
-    try:
-        kept = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        kept = {name: asdict(facts) for name, facts in _read_registry().items()}
-        try:
-            write_atomically(path, json.dumps(kept).encode())
-        except StorageError as error:
-            logger.warning("%s", error)
+    kept = kept_registry("tasks", FORMAT_VERSION, _read_registry)
     return {name: TaskFacts(**facts) for name, facts in kept.items()}
 
 
-def _read_registry() -> dict[str, TaskFacts]:
+def _read_registry() -> dict[str, Any]:
     from mteb.get_tasks import TASK_LIST
 
-    return {
+    facts = {
         task.metadata.name: TaskFacts(
             type=task.metadata.type,
             dataset=(task.metadata.dataset or {}).get("path", ""),
         )
         for task in TASK_LIST
     }
+    return {name: asdict(each) for name, each in facts.items()}

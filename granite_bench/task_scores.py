@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mteb
+import numpy as np
 from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.results import TaskResult
@@ -19,6 +22,24 @@ from granite_bench.plan import Job
 from granite_bench.ranking import Candidates
 from granite_bench.store import ResultStore
 from granite_bench.tasks import Evaluation
+
+
+@dataclass(frozen=True)
+class Draws:
+    """
+    What a task draws samples with, as clustering does; mteb's tasks have one for all their life.
+
+    Every model and variant has its own, from the task's seed: it then draws what it would draw
+    alone, whatever was evaluated before it.
+    """
+
+    rng_state: random.Random
+    np_rng: np.random.Generator
+
+    @classmethod
+    def of(cls, task: AbsTask) -> Draws:
+        """As a new task has them (mteb's AbsTask)."""
+        return cls(random.Random(task.seed), np.random.default_rng(task.seed))
 
 
 def batches(task: AbsTask, missing: Sequence[Evaluation]) -> list[list[Evaluation]]:
@@ -41,7 +62,7 @@ def candidates_for(
     reranking = job.source.reranking
     if reranking is None:
         return {}
-    return require_candidates(store, reranking, job.task.metadata.name, part)
+    return require_candidates(store, reranking, job.task_name, part)
 
 
 def evaluate(
@@ -49,6 +70,7 @@ def evaluate(
     job: Job,
     part: Sequence[Evaluation],
     candidates: Mapping[Evaluation, Candidates],
+    draws: Draws,
 ) -> TaskResult:
     """
     mteb's own scores of one part of a task, whose data are loaded.
@@ -57,11 +79,13 @@ def evaluate(
         form: the model, in the variant that *job* asks for.
         part: of the splits and subsets of the job's task.
         candidates: from candidates_for.
+        draws: of this job, part after part.
 
     Raises:
         TaskError: a reranker and a task with nothing to rerank; and whatever model and task raise.
     """
     task = job.task
+    task.rng_state, task.np_rng = draws.rng_state, draws.np_rng
     model: Any = form
     if isinstance(form, ObservedSearch) and not isinstance(task, AbsTaskRetrieval):
         model = form.model

@@ -10,8 +10,6 @@ id, descending. A ranking of ours has that order, so the ranks agree with it.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,8 +19,8 @@ import pyarrow.compute as pc
 
 from granite_bench.errors import BadInput, Fault, shortened
 from granite_bench.store import RANKING_SCHEMA
+from granite_bench.text_lines import lines_of
 
-_GZIP = b"\x1f\x8b"
 _N_COLUMNS = 6
 _TOO_LARGE = float(2**128 - 2**103)
 """The smallest number that float32 rounds to infinity."""
@@ -127,11 +125,10 @@ def read_trec_run(path: Path, *, split: str = "test", subset: str = "default") -
     scores: list[float] = []
     line_of: dict[tuple[int, str], int] = {}
     faults: list[Fault] = []
-    for number, line in enumerate(_lines(path), start=1):
+    cut_short: list[Fault] = []
+    for number, line in lines_of(path, cut_short):
         where = f"{path}:{number}"
         columns = line.split()
-        if not columns:
-            continue
         if len(columns) != _N_COLUMNS:
             right = "query Q0 document rank score tag"
             faults.append(Fault(where, f"has {len(columns)} columns, not {_N_COLUMNS}", right))
@@ -155,23 +152,13 @@ def read_trec_run(path: Path, *, split: str = "test", subset: str = "default") -
         rows.append(row)
         documents.append(document)
         scores.append(score)
+    if cut_short:  # then the last line may be none, and the first fault after another
+        raise BadInput(cut_short)
     if not rows and not faults:
         faults.append(Fault(str(path), "has no lines", "is it the run file?"))
     if faults:
         raise BadInput(shortened(faults, str(path)))
     return _rankings(list(queries), rows, documents, scores, split, subset)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, unpacked where it is gzipped."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(len(_GZIP)) == _GZIP
-        with gzip.open(path) if packed else path.open("rb") as file:
-            yield from file
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(Fault(str(path), f"cannot be read: {reason}")) from None
 
 
 def _score(text: bytes) -> float | None:

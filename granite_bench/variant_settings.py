@@ -56,7 +56,7 @@ def bytes_per_million(dim: int, precision: str) -> float | None:
 def dimension_of(settings: Mapping[str, Any], sources: Iterable[Result]) -> int | None:
     """The dimension of a row's embeddings: its setting, or what its metadata say."""
     named = [settings.get(DIM), *(source.meta.get(DIM) for source in sources)]
-    return next((dim for each in named if (dim := _whole(each)) is not None), None)
+    return next((dim for each in named if (dim := whole_number(each)) is not None), None)
 
 
 def length_of(settings: Mapping[str, Any], sources: Iterable[Result]) -> int | None:
@@ -65,18 +65,18 @@ def length_of(settings: Mapping[str, Any], sources: Iterable[Result]) -> int | N
 
     A record has what the model really did; metadata may name a longer maximum.
     """
-    if (named := _whole(settings.get(MAX_LENGTH))) is not None:
+    if (named := whole_number(settings.get(MAX_LENGTH))) is not None:
         return named
     from_meta = None
     for source in sources:
         lengths = [
             length
             for run in source.record.get("runs", ())
-            if (length := _whole(run["settings"].get(MAX_LENGTH))) is not None
+            if (length := whole_number(run["settings"].get(MAX_LENGTH))) is not None
         ]
         if lengths:
             return max(lengths)
-        from_meta = from_meta or _whole(source.meta.get("max_tokens"))
+        from_meta = from_meta or whole_number(source.meta.get("max_tokens"))
     return from_meta
 
 
@@ -93,10 +93,14 @@ def truncated_share(sources: Iterable[Result]) -> float | None:
     return sum(cost["n_truncated"] for cost in costs) / n_docs if n_docs else None
 
 
-def _whole(value: Any) -> int | None:
-    """A number of dimensions or tokens; the largest of several, None for anything else."""
+def whole_number(value: Any, *, least: int = 1) -> int | None:
+    """
+    A number of dimensions, tokens or parameters as somebody's file has it.
+
+    Of several the largest; None for what is no number, less than *least*, or beyond 64 bits.
+    """
     if isinstance(value, list | tuple):
         value = max((each for each in value if isinstance(each, int | float)), default=None)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 < value < float("inf") else None
+    return int(value) if least <= value < 2**63 else None

@@ -7,14 +7,14 @@ Results of models with rows per query, made by hand, for tests of baselines and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from results_tree import evaluation, write_record, write_result
+from queries_tree import Values, write_queries
 
 from granite_bench.comparison.measured import Measured
 from granite_bench.gate.policy import Policy
@@ -22,53 +22,39 @@ from granite_bench.gate.revisions import find_revision, revisions_in
 from granite_bench.results import record_path, results_root
 from granite_bench.suite import Suite
 
-Queries = Sequence[float] | Mapping[str, Sequence[float]]
-"""nDCG@10 of each query, of the subset "default" or by subset."""
-
 
 def write_measured(
     root: Path,
     model: str,
     task: str,
-    queries: Queries,
+    queries: Values,
     *,
     rows: bool = True,
     recalls: Sequence[float] | None = None,
-    dataset_revision: str = "data-1",
     **options: Any,
 ) -> Path:
     """
     One result with its record and its rows per query; the result's path.
 
+    What the data are, only the revision of the data set says.
+
     Args:
         root: the results folder, or the one above it.
         rows: whether there are rows per query.
         recalls: recall@100 of the same queries, of the subset "default" alone.
-        options: for write_result.
+        options: for write_queries.
     """
-    by_subset = queries if isinstance(queries, Mapping) else {"default": queries}
-    scores: dict[str, Any] = {
-        subset: {"ndcg_at_10": round(float(np.mean(values)), 5)}
-        for subset, values in by_subset.items()
-    }
+    options["content_sha256"] = None
+    path = write_queries(results_root(root), model, task, queries, **options)
+    file = record_path(path).with_suffix(".parquet")
     if recalls is not None:
-        scores["default"]["recall_at_100"] = round(float(np.mean(recalls)), 5)
-    path = write_result(results_root(root), model, task, {"test": scores}, **options)
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "dataset_revision": dataset_revision}))
-    entries_of_record = [
-        evaluation(subset=subset, n_queries=len(values)) for subset, values in by_subset.items()
-    ]
-    write_record(path, entries_of_record)
-    if rows:
-        entries = [
-            {"split": "test", "subset": subset, "query_id": f"q{number:04}", "ndcg_at_10": value}
-            for subset, values in by_subset.items()
-            for number, value in enumerate(values)
-        ]
-        for number, recall in enumerate(recalls or ()):
-            entries[number]["recall_at_100"] = recall
-        pq.write_table(pa.Table.from_pylist(entries), record_path(path).with_suffix(".parquet"))
+        content = json.loads(path.read_text())
+        content["scores"]["test"][0]["recall_at_100"] = round(float(np.mean(recalls)), 5)
+        path.write_text(json.dumps(content))
+        with_recalls = pq.read_table(file).append_column("recall_at_100", pa.array(recalls))
+        pq.write_table(with_recalls, file)
+    if not rows:
+        file.unlink()
     return path
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from granite_bench import json_file
 from granite_bench.results import record_path
 from granite_bench.suite import Suite
 from granite_bench.table import Table, make_table
@@ -219,13 +220,13 @@ AWKWARD: Sequence[tuple[str, str, int, float | None, int | None]] = (
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that are read from here on, in order."""
+    """The JSON files that are read from here on, in order."""
     opened: list[Path] = []
-    read: Callable[[Path], bytes] = Path.read_bytes
+    read: Callable[[Path, int], bytes] = json_file.read_at_most
 
-    def note(path: Path) -> bytes:
+    def note(path: Path, n_bytes: int) -> bytes:
         opened.append(path)
-        return read(path)
+        return read(path, n_bytes)
 
-    monkeypatch.setattr(Path, "read_bytes", note)
+    monkeypatch.setattr(json_file, "read_at_most", note)
     return opened

@@ -3,7 +3,7 @@ Models and texts that are measured in moments, for tests of the measuring side o
 
     tiny_model(tmp_path)     what --model takes: a BERT of random weights, two layers of 32
     few_chunks()             chunks-512 over a few documents
-    workload(subject, few_chunks())
+    workload(tiny_subject(tiny_model(tmp_path)), few_chunks())
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from granite_bench.speed.protocol import Protocol, find_protocol
 from granite_bench.speed.settings import Settings
-from granite_bench.speed.subject import Subject
+from granite_bench.speed.subject import Subject, load_subject
 from granite_bench.speed.workload import Workload, documents_of, workload_for
 
 CPU = Settings("cpu")
@@ -30,6 +30,11 @@ def tiny_model(folder: Path) -> str:
     }  # fmt: skip
     (own / "config.json").write_text(json.dumps(config))
     return f"untrained:{own}"
+
+
+def tiny_subject(model: str) -> Subject:
+    """What tiny_model returned, loaded on the CPU."""
+    return load_subject(model, CPU, label="tiny")
 
 
 def few_chunks(n_documents: int = 3) -> Protocol:

@@ -298,11 +298,12 @@ def test_an_input_is_never_executed_or_expanded(text: str, recorded: Job) -> Non
     assert list(recorded.workspace.iterdir()) == []
 
 
-def test_arguments_with_an_open_quote_end_the_step(recorded: Job) -> None:
-    """Nothing is checked with half of them."""
-    assert recorded.run(suite="s", baseline="b", arguments="--task 'a") != 0
+def test_arguments_with_an_open_quote_are_refused(recorded: Job) -> None:
+    """Nothing is checked with half of them; exit code 1 would say that the model became worse."""
+    assert recorded.run(suite="s", baseline="b", arguments="--task 'a") == 2
     assert not (recorded.temp / "arguments").exists()
-    assert "No closing quotation" in recorded.said
+    assert recorded.outputs["check"]["verdict"] == "refused"
+    assert recorded.said == "arguments: No closing quotation; quote each word as in a shell\n"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ import pytest
 from audit_desk import HEAD, A, B, Desk
 
 from granite_bench.audit import audit, summarize
+from granite_bench.commands.audit import audit_command
 from granite_bench.errors import BadInput
 from granite_bench.model_facts import ModelFacts
-from granite_bench.report.audit import as_csv, as_text, audit_command, audit_page, finding
+from granite_bench.report.audit import as_csv, as_text, audit_page, finding
 
 
 @pytest.fixture
@@ -435,7 +436,7 @@ def test_an_audit_of_scores_imports_neither_torch_nor_mteb(desk: Desk) -> None:
     desk.cells()
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from granite_bench.report.audit import audit_command\n"
+        "from granite_bench.commands.audit import audit_command\n"
         f"audit_command([Path({str(desk.folder / 'table.csv')!r})], "
         f"[Path({str(desk.results)!r})], None, 'csv')\n"
         "print(sorted({'torch', 'transformers', 'mteb', 'pandas'} & set(sys.modules)))"

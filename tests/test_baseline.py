@@ -12,7 +12,7 @@ import pytest
 from gate_tree import lowered, measured, write_measured
 from results_tree import suite_of
 
-from granite_bench.comparison.differences import compare
+from granite_bench.comparison.differences import compare_scores
 from granite_bench.errors import BadInput
 from granite_bench.gate.baseline import FileBaseline, History, open_baseline
 from granite_bench.gate.baseline_file import HistoryEntry, _packed, _sha256
@@ -62,8 +62,8 @@ def test_a_file_gives_the_differences_of_the_results_that_it_was_made_of(tmp_pat
     suites = POLICY.suites(SUITE)
     assert len(suites) == 2
     for suite in suites:
-        one = compare(folder.find("org/a", suites).measured, candidate, suite)
-        other = compare(file.find("org/a", suites).measured, candidate, suite)
+        one = compare_scores(folder.find("org/a", suites).measured, candidate, suite)
+        other = compare_scores(file.find("org/a", suites).measured, candidate, suite)
         assert one.tasks
         assert one.tasks == other.tasks
         assert one.parts == other.parts
@@ -141,6 +141,17 @@ def test_a_reason_is_kept_once(tmp_path: Path) -> None:
     assert [entry["accepted"] for entry in history] == [None, "shorter texts"]
 
 
+def test_a_reason_that_was_given_before_another_is_one_again(tmp_path: Path) -> None:
+    """The best starts anew from it, whatever was accepted in between."""
+    path, root = tmp_path / "baseline.json", _tree(tmp_path / "results")
+    for reason in ("shorter texts", "fewer texts", "shorter texts"):
+        assert _file(path, root, accepted=reason) == ["org/a"]
+    history = _content(path)["models"]["org/a"]["history"]
+    assert [entry["accepted"] for entry in history] == [
+        "shorter texts", "fewer texts", "shorter texts",
+    ]  # fmt: skip
+
+
 def test_a_file_that_somebody_else_changed_is_not_written(tmp_path: Path) -> None:
     """What the other wrote stays."""
     path, root = tmp_path / "baseline.json", _tree(tmp_path / "results")
@@ -213,7 +224,7 @@ def _other_ids(ids: str) -> Callable[[Any], None]:
     [
         pytest.param(_cut, "cannot be read as JSON", id="truncated"),
         pytest.param(lambda text: "[" * 200_000, "cannot be read as JSON", id="nested"),
-        pytest.param(lambda text: "[]", "has no format version", id="no object"),
+        pytest.param(lambda text: "[]", "must be a JSON object", id="no object"),
         pytest.param(
             lambda text: text.replace('"format": 1', '"format": 2, "format": 1', 1),
             "key 'format' stands there twice",
@@ -234,7 +245,7 @@ def _other_ids(ids: str) -> Callable[[Any], None]:
             id="suite",
         ),
         pytest.param(
-            _edit(lambda content: content.pop("queries")), "queries: field required", id="key"
+            _edit(lambda content: content.pop("queries")), "queries: is missing", id="key"
         ),
         pytest.param(
             _edit(lambda content: content.update(extra=1)), "extra: extra inputs", id="unknown key"

@@ -17,13 +17,8 @@ import pytest
 
 from granite_bench.__main__ import main
 from granite_bench.engine.shard import shard_bytes, shard_name
-from granite_bench.engine.vector_cache import (
-    check_shards,
-    parse_age,
-    parse_size,
-    plan_prune,
-    read_cache,
-)
+from granite_bench.engine.vector_cache import check_shards, read_cache
+from granite_bench.engine.vector_prune import parse_age, parse_size, plan_prune
 from granite_bench.engine.vector_store import VectorStore, text_keys
 from granite_bench.engine.vectors import StoredVectors
 from granite_bench.errors import BadInput, StorageError

@@ -120,7 +120,7 @@ def test_a_name_of_two_checkpoints_is_of_neither(root: Path) -> None:
     write_queries(root, "local/mine", "T", [0.2, 0.2], revision="ddd444")
     [said] = faults(root, "local/mine")
     assert said == (
-        "local/mine: is of 2 rows\n  name one of them: 'local/mine @ddd444', 'local/mine @ccc333'"
+        "local/mine: names 2 rows\n  name one of them: 'local/mine @ddd444', 'local/mine @ccc333'"
     )
     assert [each.row.average for each in find(root, "local/mine@ccc")] == [0.1]
     assert [each.row.average for each in find(root, "local/mine @ddd444")] == [0.2]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from beir_folder import write_folder
 from queries_tree import Values, write_queries
 from results_tree import suite_of
 
@@ -113,18 +113,13 @@ def test_the_ids_of_several_pairs_are_wanted_once(tmp_path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A BEIR-layout folder of three documents."""
-    folder = tmp_path / "rocks"
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [
-        {"_id": "d0", "title": "Granite", "text": "of quartz"},
-        {"_id": "d1", "text": "Pumice floats"},
-        {"_id": "d2", "text": "Slate splits"},
-    ]
-    queries = [{"_id": "q0", "text": "what floats"}]
-    for file, rows in (("corpus.jsonl", corpus), ("queries.jsonl", queries)):
-        (folder / file).write_text("\n".join(map(json.dumps, rows)))
-    (folder / "qrels" / "test.tsv").write_text("q0\td1\t1\nq0\td2\t0\n")
-    return folder
+    docs = {
+        "d0": {"title": "Granite", "text": "of quartz"},
+        "d1": "Pumice floats",
+        "d2": "Slate splits",
+    }
+    qrels = {"q0": {"d1": 1, "d2": 0}}
+    return write_folder(tmp_path / "rocks", docs, {"q0": "what floats"}, qrels)
 
 
 def wanted(task: str, revision: str = "") -> Wanted:
@@ -159,6 +154,19 @@ def test_texts_that_would_have_to_be_downloaded_are_not(monkeypatch: pytest.Monk
     found, notes = read_texts(suite_of("SciFact"), [wanted("SciFact")])
     assert found == {}
     assert notes == ["No texts of SciFact: its data are not on this machine (see --mirror)."]
+
+
+def test_a_failure_without_words_is_named_by_its_kind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers of data sets raise whatever they meet, some of it with no message."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("granite_bench.tasks.suite_task", broken)
+    suite = suite_of({"name": "rocks", "path": str(folder)})
+    assert read_texts(suite, [wanted("rocks")]) == ({}, ["No texts of rocks: EOFError."])
 
 
 def test_texts_of_a_built_in_task_are_made(tmp_path: Path) -> None:

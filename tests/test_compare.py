@@ -112,7 +112,7 @@ def test_without_rows_per_query_nothing_is_tested(capsys: pytest.CaptureFixture[
     [finding] = compared(capsys, "org/one", "org/bare")["findings"]
     assert finding == (
         "org/bare scores +18.75 points against org/one (31.25 to 50.00), and nothing tells whether "
-        "that is noise: no scores per query of A test, B test on both sides; granite-bench run "
+        "that is noise: no scores per query of A, B on both sides; granite-bench run "
         "leaves them of retrieval tasks."
     )
 
@@ -266,9 +266,10 @@ def test_requirements_may_follow_one_another(capsys: pytest.CaptureFixture[str])
 
 
 def test_nobody_may_qualify(capsys: pytest.CaptureFixture[str]) -> None:
-    """Then there is nothing to compare, and the reasons are there."""
-    assert compare("org/one", "org/better", "--require", "average>0.99") == 0
-    out = capsys.readouterr().out
+    """Then there is nothing to compare, which a script notices; the reasons are there."""
+    assert compare("org/one", "org/better", "--require", "average>0.99") == 2
+    out, err = capsys.readouterr()
+    assert err == "nothing was compared: see who does not meet --require\n"
     assert "No model qualifies to be compared with org/one." in out
     assert "average is 0.7125, and average>0.99 is required" in out
 

@@ -14,9 +14,9 @@ from granite_bench.comparison.differences import (
     N_PERMUTATIONS,
     Comparison,
     Difference,
-    compare,
+    compare_scores,
 )
-from granite_bench.comparison.measured import Made, Measured, Measurement, QueryScores
+from granite_bench.comparison.measured import Measured, Measurement, Provenance, QueryScores
 from granite_bench.scores import Evaluation
 from granite_bench.significance import Tally
 from granite_bench.suite import Suite
@@ -37,19 +37,19 @@ def model(
     measured = {}
     for evaluation, found in scores.items():
         if isinstance(found, float):
-            measured[evaluation] = Measurement(found, Made(), None)
+            measured[evaluation] = Measurement(found, Provenance(), None)
             continue
         named = (ids or {}).get(evaluation) or [
             f"{evaluation.subset}-{number}" for number in range(len(found))
         ]
         queries = QueryScores(list(named), np.array(found, dtype=np.float64))
-        measured[evaluation] = Measurement(float(np.mean(found)), Made(), queries)
+        measured[evaluation] = Measurement(float(np.mean(found)), Provenance(), queries)
     return Measured(name, "rev", {}, measured, [])
 
 
 def compared(one: Scores, other: Scores, suite: Suite, **ids: Any) -> Comparison:
     """The second less the first."""
-    return compare(model(one, **ids), model(other, name="org/b", **ids), suite)
+    return compare_scores(model(one, **ids), model(other, name="org/b", **ids), suite)
 
 
 def average(found: Comparison) -> Difference:
@@ -67,6 +67,15 @@ def test_the_difference_is_the_second_less_the_first() -> None:
     found = average(compared(one, other, suite_of("T")))
     assert (found.one, found.other, found.change) == (0.5, 0.75, 0.25)
     assert (found.tally, found.n_queries) == (Tally(2, 1, 1), 4)
+
+
+def test_the_confidence_of_an_interval_is_one_less_the_level() -> None:
+    """95%, and its ends are those."""
+    found = average(compared({T: [0.0, 0.0, 0.0]}, {T: [0.0, 0.0, 1.0]}, suite_of("T")))
+    assert found.interval is not None
+    assert found.interval.confidence == pytest.approx(1 - ALPHA)
+    # 8, 12, 6 and 1 of 27 samples have 0, 1, 2 and 3 ones: quantiles 0.025 and 0.975.
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.0, 1.0))
 
 
 def test_small_samples_are_tested_exactly() -> None:
@@ -192,17 +201,25 @@ def test_queries_that_one_lacks_are_left_out_of_the_scores_too() -> None:
     suite = suite_of("T")
     one = model({T: [1.0, 0.5, 0.5]}, ids={T: ["q0", "q1", "q2"]})
     other = model({T: [0.5, 1.0, 0.0]}, ids={T: ["q1", "q2", "q3"]})
-    found = compare(one, other, suite)
+    found = compare_scores(one, other, suite)
     assert (average(found).one, average(found).other) == (0.5, 0.75)
     assert average(found).n_queries == 2
     assert [each.kind for each in found.unlike] == ["queries"]
+
+
+def test_queries_are_paired_by_their_ids_whatever_their_order() -> None:
+    """By place, two of three queries would differ, by 1 and -1."""
+    one = model({T: [0.0, 0.5, 1.0]}, ids={T: ["a", "b", "c"]})
+    other = model({T: [1.0, 0.5, 0.0]}, ids={T: ["c", "b", "a"]})
+    found = average(compare_scores(one, other, suite_of("T")))
+    assert (found.tally, found.p) == (Tally(0, 3, 0), 1)
 
 
 def test_without_a_common_query_nothing_is_tested() -> None:
     """The scores are still those of the results."""
     one = model({T: [0.0, 0.5]}, ids={T: ["a", "b"]})
     other = model({T: [0.5, 0.5]}, ids={T: ["c", "d"]})
-    found = average(compare(one, other, suite_of("T")))
+    found = average(compare_scores(one, other, suite_of("T")))
     assert (found.one, found.other, found.p) == (0.25, 0.5, None)
 
 
@@ -275,6 +292,21 @@ def test_translations_of_a_query_are_drawn_together() -> None:
     assert of_two.p == of_one.p
     assert of_two.detectable == pytest.approx(of_one.detectable)
     assert (of_two.n_queries, of_one.n_queries) == (400, 200)
+
+
+def test_translations_of_a_query_weigh_what_they_weigh_together() -> None:
+    """
+    Three questions gain 0.1 in two of three languages, three others lose it in the third.
+
+    As 2, 2, 2, -1, -1, -1 the sum is 3. With 6 or -6 of the first (1 world in 4) every world
+    reaches it, with 2 or -2 half of them do: 1/4 + 3/4 x 1/2.
+    """
+    de, en, fr = (of("T", language) for language in ("de", "en", "fr"))
+    ids = {de: ["a", "b", "c"], en: ["a", "b", "c"], fr: ["d", "e", "f"]}
+    one: Scores = {de: [0.0] * 3, en: [0.0] * 3, fr: [0.1] * 3}
+    other: Scores = {de: [0.1] * 3, en: [0.1] * 3, fr: [0.0] * 3}
+    suite = suite_of({"name": "T", "subsets": ["de", "en", "fr"]})
+    assert average(compared(one, other, suite, ids=ids)).p == 5 / 8
 
 
 def test_other_queries_in_two_languages_are_drawn_apart() -> None:

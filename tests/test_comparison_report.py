@@ -16,7 +16,6 @@ from speed_tree import turns_content, write_speed
 from granite_bench.comparison.candidates import find_candidates
 from granite_bench.comparison.side_by_side import put_side_by_side
 from granite_bench.comparison.task_texts import Texts
-from granite_bench.printed import p_text, points
 from granite_bench.report.changed_queries import beginning
 from granite_bench.report.comparison import BETTER, WORSE, ComparisonReport, report_of
 from granite_bench.report.comparison_formats import (
@@ -28,7 +27,7 @@ from granite_bench.report.comparison_formats import (
 )
 from granite_bench.report.comparison_page import comparison_page
 from granite_bench.report.forest import ForestLine, draw_forest
-from granite_bench.report.layout import Page
+from granite_bench.report.page import Page
 
 EVIL = "<img src=x onerror=alert(1)>"
 TASKS = ({"name": "A", "group": "x"}, {"name": "B", "group": "x"}, {"name": "C", "group": "y"})
@@ -267,22 +266,6 @@ def test_markdown_and_latex_have_every_table(root: Path) -> None:
         assert f"% Small suite: {title}" in as_latex(found)
         assert f"Small suite: {title}" in as_text(found)
     assert as_latex(found).count("\\begin{tabular}") == len(found.sections)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0123, "+1.23"), (-0.5, "−50.00"), (-0.00001, "+0.00"), (0.0, "+0.00")]
-)
-def test_points_have_a_sign(value: float, text: str) -> None:
-    """A minus sign, not a hyphen; what rounds to zero is zero."""
-    assert points(value) == text
-
-
-@pytest.mark.parametrize(
-    ("p", "text"), [(1.0, "1.00"), (0.0999, "0.100"), (0.0214, "0.021"), (0.0002, "< 0.001")]
-)
-def test_p_values_have_two_digits_that_count(p: float, text: str) -> None:
-    """And none is zero."""
-    assert p_text(p) == text
 
 
 def test_the_beginning_of_a_text_ends_at_a_word() -> None:

@@ -702,6 +702,7 @@ def test_a_sandbox_that_hides_the_machine_says_nothing(machine: Path, text: str)
 def test_resident_memory_is_the_second_field_of_statm(machine: Path) -> None:
     """700 pages at the beginning, 900 in between, 800 at the end: the peak is 900 pages."""
     (machine / "self").mkdir()
+    (machine / "self/status").write_text("VmHWM:\t 4000 kB\n")
     (machine / "self/statm").write_text("5000 700 100 1 0 600 0\n")
     counters = watched(
         (1.0, lambda: (machine / "self/statm").write_text("5000 900 100 1 0 600 0\n")),

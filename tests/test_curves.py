@@ -25,12 +25,20 @@ from granite_bench.curves import (
     SuiteCurves,
     curves_of,
 )
+from granite_bench.overview import make_overview
 from granite_bench.report.curves import lay_out_curves
-from granite_bench.report.figures import MARKERS, N_COLOURS, Line, draw
-from granite_bench.report.html import suite_page
+from granite_bench.report.figures import (
+    MARKERS,
+    N_COLOURS,
+    Line,
+    draw,
+    leaves_out_zero,
+    score_limits,
+)
+from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 from granite_bench.suite import Overview, load_suite
-from granite_bench.table import Options, Table, make_overview, make_table
+from granite_bench.table import Options, Table, make_table
 from granite_bench.variant_settings import bytes_per_million, length_of, name_without
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -515,6 +523,32 @@ def test_a_small_difference_does_not_look_like_a_cliff() -> None:
     assert max(labels) - min(labels) >= 0.5
 
 
+@pytest.mark.parametrize(
+    ("scores", "start"),
+    [
+        ([4.0, 100.0], 0.0),  # a margin below 4 would reach below 0
+        ([50.0, 60.0], 50.0 - 0.12 * 10),
+        ([-10.0, 40.0], -10.0 - 0.12 * 50),
+    ],
+)
+def test_an_axis_of_scores_starts_below_zero_only_for_a_score_that_is(
+    scores: list[float], start: float
+) -> None:
+    """The margin is 12 % of the span."""
+    assert score_limits(scores)[0] == pytest.approx(start)
+    assert leaves_out_zero(scores) is (start > 0)
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.04, False), (0.5, True)])
+def test_a_caption_says_where_the_axis_does_not_start_at_zero(
+    low: float, said: bool, root: Path
+) -> None:
+    """From 4 to 60 it does, from 50 to 60 it does not."""
+    write(root, 0.6, native=256)
+    write(root, low, embed_dim=128)
+    assert ("The upright axis does not start at 0." in suite_page(small(root))) is said
+
+
 def test_figures_take_the_colours_of_the_page() -> None:
     """Ink and series are CSS variables, so that they change with light and dark."""
     svg = drawing(Line(0, 0, [(1, 1.0), (2, 2.0)]), Line(9, 1, [(1, 2.0), (2, 3.0)]))
@@ -613,7 +647,7 @@ def test_precisions_are_told_apart_in_the_legend(root: Path) -> None:
 
 def test_matplotlib_is_imported_only_when_something_is_drawn() -> None:
     """It takes most of a second, and a table has no figure."""
-    code = "import sys, granite_bench.report.html, granite_bench.report.curves; "
+    code = "import sys, granite_bench.report.suite_page, granite_bench.report.curves; "
     code += "print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

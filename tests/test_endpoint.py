@@ -30,8 +30,8 @@ from granite_bench.engine.backend import Instruction
 from granite_bench.engine.encoder import Encoder
 from granite_bench.engine.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.address import endpoint_faults, key_for
-from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Endpoint, Usage
+from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.retry import MOST_FAILURES, pause_seconds, retry_after
 from granite_bench.errors import BadInput, NonFiniteVectors

@@ -11,8 +11,8 @@ import pytest
 from endpoint_server import EndpointServer, Reply
 from mteb.models import ModelMeta
 
-from granite_bench.engine.endpoint.backend import EndpointModel
 from granite_bench.engine.endpoint.client import Endpoint
+from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 

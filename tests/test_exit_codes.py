@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beir_folder import write_folder
 
 from granite_bench.__main__ import main
 from granite_bench.errors import BadInput, ExitCode, StorageError, TaskError
@@ -42,20 +43,15 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A BEIR-layout folder of four documents."""
-    folder = tmp_path / "rocks"
-    (folder / "qrels").mkdir(parents=True)
-    texts = {
+    docs = {
         "granite": "Granite is an igneous rock of quartz, feldspar and mica.",
         "marble": "Marble is limestone that was changed by heat and pressure.",
         "slate": "Slate splits into thin sheets and covers roofs.",
         "pumice": "Pumice is so full of bubbles that it floats.",
     }
     queries = {"q1": "which rock floats on water", "q2": "what roofs are made of"}
-    for file, rows in (("corpus.jsonl", texts), ("queries.jsonl", queries)):
-        lines = [json.dumps({"_id": key, "text": text}) for key, text in rows.items()]
-        (folder / file).write_text("\n".join(lines), encoding="utf-8")
-    (folder / "qrels" / "test.tsv").write_text("q1\tpumice\t1\nq2\tslate\t1\n")
-    return folder
+    qrels = {"q1": {"pumice": 1}, "q2": {"slate": 1}}
+    return write_folder(tmp_path / "rocks", docs, queries, qrels)
 
 
 def _process(*arguments: str, code: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
@@ -100,6 +96,11 @@ def _process(*arguments: str, code: str = "", **options: Any) -> subprocess.Comp
             ["run", "quickstart", "--task", "SciFact"],
             "suite quickstart has no task 'SciFact'\n  granite-bench suites show quickstart",
             id="task of another suite",
+        ),
+        pytest.param(
+            ["run", "quickstart", "--task", "ParalelFactsRetrieval"],
+            "did you mean 'ParallelFactsRetrieval' or",
+            id="task of the suite",
         ),
         pytest.param(["table", "quickstart", "--by", "langage"], "has no 'langage'", id="by"),
     ],
@@ -270,14 +271,16 @@ def test_finished_run_and_its_repetition_are_fine(
     assert "nothing to do: every result is there" in capsys.readouterr().out
 
 
-def test_reader_that_goes_away_is_no_fault() -> None:
+@pytest.mark.parametrize("arguments", [["suites"], ["table", "quickstart"]], ids=" ".join)
+def test_reader_that_goes_away_is_no_fault(arguments: list[str]) -> None:
     """granite-bench suites | head -0: neither the gate failed nor is there a bug."""
+    _result(Path("results") / "some__model" / "1" / "PythonStdlibRetrieval.json")
     read_end, write_end = os.pipe()
     os.close(read_end)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with os.fdopen(write_end, "wb") as nobody_reads:
         done = subprocess.run(
-            [sys.executable, "-u", "-m", "granite_bench", "suites"],
+            [sys.executable, "-u", "-m", "granite_bench", *arguments],
             stdout=nobody_reads,
             stderr=subprocess.PIPE,
             env=environment,

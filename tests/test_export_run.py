@@ -11,14 +11,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import pytrec_eval
+from beir_folder import write_folder
 from results_tree import evaluation, write_record, write_result
 
 from granite_bench.__main__ import main
-from granite_bench.commands.export_run import _scored
 from granite_bench.per_query import query_rows
 from granite_bench.ranking import rows_of
 from granite_bench.results import ranking_path, record_path
 from granite_bench.tasks import find_task
+from granite_bench.trec_export import _scored
 
 N_QUERIES, N_DOCS = 12, 40
 
@@ -27,20 +28,16 @@ N_QUERIES, N_DOCS = 12, 40
 def rocks(tmp_path: Path) -> Path:
     """A BEIR-layout folder of graded judgements; one query has nothing relevant."""
     rng = np.random.default_rng(0)
-    folder = tmp_path / "rocks"
-    (folder / "qrels").mkdir(parents=True)
-    documents = [{"_id": f"d{d}", "text": f"text {d}"} for d in range(N_DOCS)]
-    queries = [{"_id": f"q{q}", "text": f"query {q}"} for q in range(N_QUERIES)]
-    for name, rows in (("corpus", documents), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    judged = [
-        (f"q{q}", f"d{d}", 0 if q == 3 else int(rng.integers(4)))
+    docs = {f"d{d}": f"text {d}" for d in range(N_DOCS)}
+    queries = {f"q{q}": f"query {q}" for q in range(N_QUERIES)}
+    qrels = {
+        f"q{q}": {
+            f"d{d}": 0 if q == 3 else int(rng.integers(4))
+            for d in rng.choice(N_DOCS, 8, replace=False)
+        }
         for q in range(N_QUERIES)
-        for d in rng.choice(N_DOCS, 8, replace=False)
-    ]
-    lines = "".join(f"{query}\t{doc}\t{grade}\n" for query, doc, grade in judged)
-    (folder / "qrels" / "test.tsv").write_text(lines)
-    return folder
+    }
+    return write_folder(tmp_path / "rocks", docs, queries, qrels)
 
 
 @pytest.fixture
@@ -140,8 +137,9 @@ def test_results_without_their_ranking_say_how_to_keep_it(
     error = capsys.readouterr().err
     assert "none of 1 results has its ranking" in error
     assert "--keep-ranking" in error
-    assert main([*command, "--model", "org/other"]) == 2
-    assert "no results of these models and tasks" in capsys.readouterr().err
+    assert main([*command, "--model", "org/aa"]) == 2
+    said = capsys.readouterr().err
+    assert "no results of these models and tasks\n  did you mean 'org/a'?" in said
 
 
 def test_an_id_with_a_space_is_named_and_the_rest_is_written(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from hub import LoopbackHub
+from loopback_hub import LoopbackHub
 
+from granite_bench.__main__ import main
 from granite_bench.errors import BadInput, StorageError
-from granite_bench.fetch import fetch
-from granite_bench.fetch_plan import COLUMNS, describe, duplicate_weights, plan_fetch
+from granite_bench.fetch import _part_name, fetch
+from granite_bench.fetch_plan import (
+    COLUMNS,
+    PlannedFile,
+    PlannedRepo,
+    describe,
+    duplicate_weights,
+    plan_fetch,
+)
 from granite_bench.mirror import content_hash, locate, read_manifest, verify
+from granite_bench.suite import load_overview, load_suite
 
 if TYPE_CHECKING:
     from mteb.abstasks.abstask import AbsTask
@@ -524,3 +534,68 @@ def test_too_little_room_is_said_before_anything_is_downloaded(
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10**6, 0, 65_543))
     fetch_model(hub, tmp_path / "mirror")
     assert verify(tmp_path / "mirror") == []
+
+
+# The command
+
+
+def test_verify_goes_with_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It looks at the whole mirror, whatever is named."""
+    assert main(["fetch", "nano", "--to", str(tmp_path), "--verify"]) == 2
+    assert "--verify looks at all of the mirror" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:The task '.*' is currently in beta:UserWarning")
+def test_all_unknown_names_are_said_at_once(
+    tmp_path: Path, hub: LoopbackHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of tasks and models; and of what lies on this machine that it needs no fetch."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    names = [
+        "--task",
+        "SciFacts",
+        "--task",
+        "NFCorpsu",
+        "--model",
+        "nonesuch",
+        "--model",
+        str(model),
+    ]
+    assert main(["fetch", "--to", str(tmp_path / "mirror"), *names]) == 2
+    said = capsys.readouterr().err
+    assert "unknown task 'SciFacts'" in said
+    assert "unknown task 'NFCorpsu'" in said
+    assert "unknown model 'nonesuch'" in said
+    assert f"model {model}: is on this machine already" in said
+
+
+@pytest.mark.filterwarnings("ignore:The task '.*' is currently in beta:UserWarning")
+def test_a_reranker_and_an_overview_are_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run behind a first stage has no internet either; an overview stands for its suites."""
+    planned = []
+
+    def plan(tasks: Any, models: Any, to: Path) -> Any:
+        planned.append(([task.metadata.name for task in tasks], [model.name for model in models]))
+        raise BadInput([])
+
+    monkeypatch.setattr("granite_bench.fetch_plan.plan_fetch", plan)
+    reranker = "cross-encoder/ms-marco-MiniLM-L12-v2"
+    assert main(["fetch", "matryoshka", "--to", str(tmp_path), "--model", reranker]) == 2
+    [(tasks, models)] = planned
+    suites = [load_suite(column.suite) for column in load_overview("matryoshka").suites]
+    assert set(tasks) == {task.name for suite in suites for task in suite.tasks}
+    assert len(tasks) == len(set(tasks))
+    assert models == [reranker]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "A" * 40, "0" * 39])
+def test_what_the_hub_calls_a_hash_is_no_path(name: str) -> None:
+    """A part is kept under the hash of its content, which the hub says."""
+    repo = PlannedRepo("org/name", "dataset", COMMIT, COMMIT, ())
+    kept = _part_name(repo, PlannedFile("a.txt", 1, name, None, there=False))
+    assert re.fullmatch(r"[0-9a-f]{64}", kept)
+    assert _part_name(repo, PlannedFile("a.txt", 1, "0" * 64, None, there=False)) == "0" * 64

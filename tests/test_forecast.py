@@ -22,7 +22,7 @@ from granite_bench.forecast.reader import Reader
 from granite_bench.forecast.sizes import vector_bytes
 from granite_bench.forecast.texts import Load, PartReading, Reading, TaskTexts
 from granite_bench.forecast.work import ModelLoad, model_work
-from granite_bench.models import Loading, find_model
+from granite_bench.models import Loading, find_model, find_variants
 from granite_bench.plan import Job
 from granite_bench.tasks import find_task
 from granite_bench.tasks.parallel_facts import ParallelFactsRetrieval
@@ -298,9 +298,10 @@ def _load(n_texts: int, tokens: float, characters: int) -> Load:
     return Load(n_texts, n_texts, n_texts * characters, Estimate.exactly(n_texts * tokens))
 
 
-def _model_load(docs: Load, queries: Load, dims: Sequence[int | None] = (None,)) -> ModelLoad:
+def _model_load(docs: Load, queries: Load, dims: Sequence[int] = ()) -> ModelLoad:
     task = find_task("SciFact")
-    jobs = [Job(find_model(E5, dim=dim), task, [("test", "default")], "") for dim in dims]
+    sources = find_variants(E5, dims=dims)
+    jobs = [Job(source, task, [("test", "default")], "") for source in sources]
     parts = {("test", "default"): PartReading(docs, queries, ranks=True)}
     rate = Rate(Estimate(500.0, 1000.0, 2000.0), "arithmetic", "")
     return ModelLoad("m", jobs, {"SciFact": Reading(parts, [])}, rate, 384, 3.0)
@@ -336,13 +337,13 @@ def test_variants_share_their_encoding_and_search_each() -> None:
     """With 384 and 128 dimensions a search takes 4/3 of the first alone."""
     docs, queries = _load(100_000, 10, 40), _load(1000, 10, 40)
 
-    def work(dims: Sequence[int | None]) -> Any:
+    def work(dims: Sequence[int]) -> Any:
         return model_work(
             _model_load(docs, queries, dims), find_kind("h100"), "likely",
             workers_per_device=1, stored=True, n_workers=1,
         ).tasks[0]  # fmt: skip
 
-    one, two = work([None]), work([None, 128])
+    one, two = work([]), work([128])
     assert two.encode_seconds == one.encode_seconds
     assert two.search_seconds == pytest.approx(one.search_seconds * 4 / 3)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_tree import Queries, lowered, measured, write_measured
+from gate_tree import lowered, measured, write_measured
+from queries_tree import Values
 from results_tree import suite_of, write_result
 
 from granite_bench.errors import BadInput
 from granite_bench.gate.baseline_file import HistoryEntry, StoredModel
-from granite_bench.gate.judgement import Judgement, Pair, judge
+from granite_bench.gate.judgement import BaselinePair, Judgement, judge
 from granite_bench.gate.policy import Policy, SpeedRule
 from granite_bench.gate.speed_verdicts import speed_verdict
 from granite_bench.gate.verdicts import Status, Verdict
@@ -35,8 +36,8 @@ def _command(candidate: str, task: str, /, *, missing: bool = False) -> str:
 
 def _judge(
     tmp_path: Path,
-    before: Mapping[str, Queries],
-    after: Mapping[str, Queries],
+    before: Mapping[str, Values],
+    after: Mapping[str, Values],
     policy: Policy,
     *,
     suite: Suite | None = None,
@@ -54,7 +55,7 @@ def _judge(
     ):
         for task, queries in results.items():
             write_measured(root, "org/a", task, queries, **(written or {}))
-    pair = Pair(
+    pair = BaselinePair(
         measured(tmp_path / "after", "org/a", suite, policy),
         StoredModel(measured(tmp_path / "before", "org/a", suite, policy), history),
         causes or {},
@@ -125,6 +126,14 @@ def test_the_level_of_the_test_is_the_policys(tmp_path: Path) -> None:
     rule = {"max_drop": 0.01}
     for alpha, status in ((0.05, FAILED), (0.01, PASSED)):
         policy = _policy(default=rule, alpha=alpha)
+        assert _only(_judge(tmp_path / str(alpha), before, after, policy)).status is status
+
+
+def test_a_p_value_at_the_level_is_not_significant(tmp_path: Path) -> None:
+    """One of 6 queries gains what 5 lose: 14 of 64 worlds, 0.21875, which is exact."""
+    before, after = {"TaskA": [0.5] * 6}, {"TaskA": [0.25] * 5 + [0.75]}
+    for alpha, status in ((14 / 64, PASSED), (15 / 64, FAILED)):
+        policy = _policy(default={"max_drop": 0.01}, alpha=alpha)
         assert _only(_judge(tmp_path / str(alpha), before, after, policy)).status is status
 
 
@@ -312,6 +321,19 @@ def test_a_drop_since_the_best_fails_though_the_drop_from_the_baseline_does_not(
         ) in verdict.sentence
 
 
+@pytest.mark.parametrize(("score", "status"), [(0.545, PASSED), (0.535, FAILED)])
+def test_an_allowance_since_the_best_is_a_share_of_the_best(
+    tmp_path: Path, score: float, status: Status
+) -> None:
+    """10% of 0.6 is 6 points: 0.54 may be left, whatever the baseline's 0.5 is."""
+    policy = _policy(default={"max_drop": 0.02, "max_drop_since_best": "10%"})
+    judged = _judge(
+        tmp_path, {"TaskA": HALF}, {"TaskA": [score] * 100}, policy,
+        history=[_entry(0.6), _entry(0.5)],
+    )  # fmt: skip
+    assert _only(judged).status is status
+
+
 def test_without_a_rule_for_it_the_best_is_shown_and_not_judged(tmp_path: Path) -> None:
     """A rule of max_drop alone."""
     policy = _policy(default={"max_drop": 0.02})
@@ -370,7 +392,7 @@ def test_a_part_that_is_missing_never_passes_where_parts_alone_are_judged(tmp_pa
             name == "now", name == "before",
         )  # fmt: skip
         assert "lacks TaskA[de] test (1 of 2)" in _only(judged).sentence
-    pair = Pair(measured(tmp_path / "now" / "after", "org/a", suite), None)
+    pair = BaselinePair(measured(tmp_path / "now" / "after", "org/a", suite), None)
     assert _statuses(judge([pair], suite, policy, _command)) == {"parts of TaskA": INCOMPLETE}
 
 
@@ -434,7 +456,7 @@ def test_a_model_that_the_baseline_does_not_have_yet_passes_and_says_so(tmp_path
     """That is how a baseline begins; a hole of the candidate is one all the same."""
     suite, policy = suite_of("TaskA", "TaskB"), _policy(default={"max_drop": 0.01})
     write_measured(tmp_path, "org/a", "TaskA", HALF)
-    pair = Pair(measured(tmp_path, "org/a", suite), None)
+    pair = BaselinePair(measured(tmp_path, "org/a", suite), None)
     judged = judge([pair], suite, policy, _command)
     assert _statuses(judged) == {"TaskA": PASSED, "TaskB": INCOMPLETE}
     assert "the baseline does not have the model yet" in judged.verdicts[0].sentence
@@ -485,6 +507,10 @@ def _ratio(value: float, low: float, high: float) -> Ratio:
     return Ratio(value=value, low=low, high=high, confidence=0.95, n_pairs=3)
 
 
+def _one_turn(value: float) -> Ratio:
+    return Ratio(value=value, low=None, high=None, confidence=0.95, n_pairs=1)
+
+
 @pytest.mark.parametrize(
     ("ratio", "status", "improved"),
     [
@@ -492,9 +518,19 @@ def _ratio(value: float, low: float, high: float) -> Ratio:
         (_ratio(0.85, 0.70, 0.95), PASSED, False),
         (_ratio(0.95, 0.93, 0.97), PASSED, False),
         (_ratio(1.20, 1.10, 1.30), PASSED, True),
-        (_ratio(0.85, 0.70, 0.95).model_copy(update={"low": None, "high": None}), FAILED, False),
+        (_ratio(1.20, 0.90, 1.60), PASSED, False),
+        (_one_turn(0.85), FAILED, False),
+        (_one_turn(0.90), PASSED, False),
     ],
-    ids=["clearly slower", "not clearly", "within the allowance", "faster", "no interval"],
+    ids=[
+        "clearly slower",
+        "not clearly",
+        "within the allowance",
+        "faster",
+        "not clearly faster",
+        "one turn",
+        "just what is asked for",
+    ],
 )
 def test_a_speed_fails_where_it_is_clearly_below_the_policys_ratio(
     ratio: Ratio, status: Status, improved: bool

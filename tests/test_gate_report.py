@@ -23,7 +23,7 @@ from granite_bench.report.gate import (
     row,
     step_summary,
 )
-from granite_bench.report.github import annotations, refusal_annotations
+from granite_bench.report.github import check_annotations, refusal_annotations
 
 FAILED = verdict(Status.FAILED)
 BETTER = verdict(column="TaskC", sentence="TaskC rose by 1.00 points", improved=True)
@@ -89,7 +89,7 @@ def test_a_failure_that_is_better_than_the_baseline_is_still_a_failure() -> None
     both = verdict(Status.FAILED, sentence="rose, but is below its best", improved=True)
     for text in (printed(check_of(both)), step_summary(check_of(both))):
         assert text.count(COMMAND) == 1
-    error, notice = annotations(check_of(both))
+    error, notice = check_annotations(check_of(both))
     assert error.startswith("::error title=SciFact nDCG@10 failed%3A")
     assert notice.startswith("::notice title=SciFact nDCG@10 better%3A")
 
@@ -255,7 +255,7 @@ def test_annotations_are_errors_for_what_failed_or_is_missing_and_notices_for_wh
     None
 ):
     """What passed has none."""
-    assert annotations(check_of(FAILED, missing(), BETTER, verdict())) == [
+    assert check_annotations(check_of(FAILED, missing(), BETTER, verdict())) == [
         "::error title=SciFact nDCG@10 failed%3A org/new::"
         f"nDCG@10 of SciFact fell by 2.31 points%0A{COMMAND}",
         "::error title=TaskB nDCG@10 incomplete%3A org/new::"
@@ -266,7 +266,7 @@ def test_annotations_are_errors_for_what_failed_or_is_missing_and_notices_for_wh
 
 def test_annotations_are_escaped_as_the_runner_reads_them() -> None:
     """Percent and line breaks everywhere; in a title colons and commas too."""
-    (line,) = annotations(
+    (line,) = check_annotations(
         check_of(verdict(Status.FAILED, column="a,b:c%", sentence="50 %0A: a, b", command="x\ny"))
     )
     title, message = re.fullmatch(r"::error title=(.*?)::(.*)", line).groups()  # type: ignore[union-attr]
@@ -276,13 +276,15 @@ def test_annotations_are_escaped_as_the_runner_reads_them() -> None:
 
 def test_control_characters_do_not_reach_the_log_through_an_annotation() -> None:
     """A carriage return would begin a new line there."""
-    (line,) = annotations(check_of(verdict(Status.FAILED, column="\x1b[2J", sentence="a\r::b")))
+    (line,) = check_annotations(
+        check_of(verdict(Status.FAILED, column="\x1b[2J", sentence="a\r::b"))
+    )
     assert line.startswith("::error title=�[2J nDCG@10 failed%3A org/new::a�::b%0A")
 
 
 def test_more_than_ten_errors_are_counted_in_the_tenth() -> None:
     """GitHub drops the eleventh of a step without a word."""
-    lines = annotations(check_of(*[FAILED] * 8, *[missing()] * 5, *[BETTER] * 12))
+    lines = check_annotations(check_of(*[FAILED] * 8, *[missing()] * 5, *[BETTER] * 12))
     errors = [line for line in lines if line.startswith("::error")]
     notices = [line for line in lines if line.startswith("::notice")]
     assert (len(errors), len(notices)) == (10, 10)
@@ -292,9 +294,9 @@ def test_more_than_ten_errors_are_counted_in_the_tenth() -> None:
 
 def test_a_check_that_is_not_fine_has_an_error_in_any_case() -> None:
     """A log with a red step and no annotation would be searched for nothing."""
-    assert annotations(check_of())[0].startswith("::error title=small::")
-    assert annotations(check_of(verdict(), baseline_incomplete=True))[0].startswith("::error")
-    assert annotations(check_of(verdict())) == []
+    assert check_annotations(check_of())[0].startswith("::error title=small::")
+    assert check_annotations(check_of(verdict(), baseline_incomplete=True))[0].startswith("::error")
+    assert check_annotations(check_of(verdict())) == []
 
 
 def test_refused_input_is_an_error_for_each_fault() -> None:

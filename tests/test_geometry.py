@@ -11,22 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometries import SMALL, smaller
+from tiny_geometries import SMALL, n_parameters, smaller
 
 from granite_bench.errors import BadInput
-from granite_bench.speed.geometry import (
-    Geometry,
-    flops,
-    geometry_of,
-    n_parameters,
-    transformers_config,
-)
-from granite_bench.speed.geometry_table import (
-    GEOMETRIES,
-    find_geometry,
-    find_untrained,
-    is_untrained,
-)
+from granite_bench.speed.geometry import Geometry, flops, geometry_of, transformers_config
+from granite_bench.speed.geometry_table import GEOMETRIES, find_geometry
 
 TINY = {name: smaller(geometry) for name, geometry in SMALL.items()}
 BERT, MODERNBERT = TINY["bert"], TINY["modernbert"]
@@ -196,18 +185,9 @@ def test_rooflines_are_those_worked_out_elsewhere(name: str, chunks_per_second: 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: geometry.name)
 def test_a_geometry_is_found_with_and_without_its_organisation(geometry: Geometry) -> None:
-    """And as an untrained model."""
+    """Nobody writes ibm-granite/ by hand."""
     assert find_geometry(geometry.name) is geometry
     assert find_geometry(geometry.name.split("/")[-1]) is geometry
-    assert find_untrained(f"untrained:{geometry.name}") is geometry
-
-
-def test_untrained_models_are_told_by_their_name() -> None:
-    """Only the beginning counts; another name is a caller's mistake."""
-    assert is_untrained("untrained:bert-base")
-    assert not is_untrained("org/untrained-bert")
-    with pytest.raises(ValueError, match="does not begin with untrained:"):
-        find_untrained("bert-base")
 
 
 def test_an_unknown_name_is_answered_with_near_ones_and_all() -> None:

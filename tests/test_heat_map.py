@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from results_tree import suite_of, write_result
 
-from granite_bench.report.columns import HOLE
 from granite_bench.report.heat_map import N_STEPS, HeatMap, heat_maps
-from granite_bench.report.html import suite_page
+from granite_bench.report.page import HOLE
+from granite_bench.report.suite_page import suite_page
 from granite_bench.suite import Suite
 from granite_bench.table import Options, make_table
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from granite_bench.comparison.likeness import KINDS, Unlike, unlike
-from granite_bench.comparison.measured import Made, Measured, Measurement, QueryScores
+from granite_bench.comparison.measured import Measured, Measurement, Provenance, QueryScores
 from granite_bench.scores import Evaluation
 
 E = Evaluation("T", "test", "default", "ndcg_at_10")
-MADE = Made(
+MADE = Provenance(
     dataset_revision="r1",
     data_sha256="a" * 64,
     mteb_version="2.26.24",
@@ -67,7 +67,7 @@ def test_another_content_is_another_test_whatever_its_revision() -> None:
 
 def test_what_nobody_recorded_is_no_difference() -> None:
     """Results that others made have a revision, and little else."""
-    bare = replace(model("org/b"), evaluations={E: Measurement(0.0, Made("r1"), None)})
+    bare = replace(model("org/b"), evaluations={E: Measurement(0.0, Provenance("r1"), None)})
     assert found(model(), bare) == []
 
 
@@ -133,7 +133,7 @@ def test_evaluations_that_differ_alike_are_said_once() -> None:
         replace(
             model(revision),
             evaluations={
-                each: Measurement(0.0, Made(dataset_revision=revision), None)
+                each: Measurement(0.0, Provenance(dataset_revision=revision), None)
                 for each in evaluations
             },
         )
@@ -150,7 +150,9 @@ def test_an_evaluation_is_named_once_whatever_metrics_it_is_scored_by() -> None:
     one, other = (
         replace(
             model(),
-            evaluations={each: Measurement(0.0, Made(revision), None) for each in (E, by_recall)},
+            evaluations={
+                each: Measurement(0.0, Provenance(revision), None) for each in (E, by_recall)
+            },
         )
         for revision in ("r1", "r2")
     )

@@ -63,7 +63,7 @@ def test_results_without_rows_have_scores_alone(tmp_path: Path) -> None:
     write_result(tmp_path / "results", "org/a", "T", {"test": {"default": 0.5}})
     found = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")]
     assert (found.value, found.queries) == (0.5, None)
-    assert found.made.dataset_revision == "data-1"
+    assert found.provenance.dataset_revision == "data-1"
 
 
 def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
@@ -93,15 +93,15 @@ def test_the_mean_of_parts_has_no_data_of_its_own(tmp_path: Path) -> None:
     write_queries(root, "org/a", "P", [0.0, 0.5], dataset_revision="rev-P", content="p")
     write_queries(root, "org/a", "R", [0.75, 0.75], dataset_revision="rev-R", content="r")
     made = measured(root, suite_of({"name": "Whole", "parts": ["P", "R"]})).evaluations[of("Whole")]
-    assert (made.made.dataset_revision, made.made.data_sha256) == ("", None)
-    assert made.made.n_truncated == 25 + 25
+    assert (made.provenance.dataset_revision, made.provenance.data_sha256) == ("", None)
+    assert made.provenance.n_truncated == 25 + 25
 
 
 def test_a_revision_that_mteb_does_not_know_is_none(tmp_path: Path) -> None:
     """Public results of before have the word None there."""
     write_queries(tmp_path / "results", "org/a", "T", [0.5, 0.5], dataset_revision="None")
     found = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")]
-    assert found.made.dataset_revision == ""
+    assert found.provenance.dataset_revision == ""
 
 
 def test_an_aggregate_that_lacks_a_part_has_no_score(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_record_says_how_a_score_was_made(tmp_path: Path) -> None:
         tmp_path / "results", "org/a", "T", [1.0, 1.0], max_length=128, content="abc",
         queries={"n_unique": 2, "n_encoded": 2, "n_truncated": 1, "encode_seconds": 1.0},
     )  # fmt: skip
-    made = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")].made
+    made = measured(tmp_path / "results", suite_of("T")).evaluations[of("T")].provenance
     assert (made.data_sha256, made.max_length, made.mteb_version) == ("abc", 128, "2.26.24")
     assert made.n_truncated == 25 + 1
     assert made.prompts == {"query": "query: ", "document": ""}

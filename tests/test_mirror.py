@@ -183,8 +183,33 @@ def test_a_newer_manifest_asks_for_a_newer_release(mirror: Path) -> None:
 def test_a_manifest_that_is_not_json_says_where_and_what_to_do(mirror: Path) -> None:
     """Half a file, say."""
     (mirror / "manifest.json").write_text('{"version": 1, "repos": {')
-    with pytest.raises(BadInput, match=r"manifest\.json: not valid JSON: .*\n  move it away"):
+    with pytest.raises(BadInput, match=r"json: cannot be read as JSON: .*\n  move it away"):
         locate(mirror, "org/data", COMMIT)
+
+
+@pytest.mark.parametrize("name", ["../outside", "org/../outside", "/etc", "a/b/c", ""])
+def test_a_manifest_cannot_name_a_folder_outside_of_the_mirror(mirror: Path, name: str) -> None:
+    """Its names are joined to the mirror's folder."""
+    path = mirror / "manifest.json"
+    raw = json.loads(path.read_text())
+    raw["repos"][name] = raw["repos"]["org/data"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(BadInput, match=r"repos: no names of repositories: \["):
+        verify(mirror)
+
+
+def test_a_manifest_that_is_nested_without_end_is_not_read(mirror: Path) -> None:
+    """Python's parser gives up on it."""
+    (mirror / "manifest.json").write_text('{"a":' * 100_000)
+    with pytest.raises(BadInput, match="cannot be read as JSON"):
+        read_manifest(mirror)
+
+
+def test_a_file_is_no_mirror(tmp_path: Path) -> None:
+    """Nor an empty one."""
+    (tmp_path / "mirror").write_text("")
+    with pytest.raises(BadInput, match="is a file, and a mirror is a folder"):
+        read_manifest(tmp_path / "mirror")
 
 
 def test_all_faults_of_a_manifest_are_named_at_once(mirror: Path) -> None:

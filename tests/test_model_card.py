@@ -16,12 +16,11 @@ from speed_tree import write_speed
 
 from granite_bench.__main__ import main
 from granite_bench.errors import BadInput
-from granite_bench.report.columns import HOLE
-from granite_bench.report.layout import Page
 from granite_bench.report.model_card import Breakdown, ModelCard, card_of, file_name
 from granite_bench.report.model_card_formats import as_csv, as_latex, as_markdown
 from granite_bench.report.model_card_page import card_page
 from granite_bench.report.model_index import HUB_TYPES, model_index
+from granite_bench.report.page import HOLE, Page
 from granite_bench.task_facts import task_facts
 
 EVIL = "<img src=x onerror=alert(1)>"

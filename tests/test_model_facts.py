@@ -11,8 +11,8 @@ from results_tree import suite_of, table_of, write_result
 
 from granite_bench import model_facts
 from granite_bench.model_facts import ModelFacts, facts_of
-from granite_bench.report.columns import HOLE
-from granite_bench.report.layout import Page, lay_out
+from granite_bench.report.layout import lay_out
+from granite_bench.report.page import HOLE, Page
 from granite_bench.suite import load_suite
 from granite_bench.table import Options, make_table
 
@@ -85,6 +85,20 @@ def test_active_parameters_of_the_models_own_metadata_count_first() -> None:
     """As in mteb, where a mixture of experts overrides them."""
     meta = {"n_parameters": 100, "n_embedding_parameters": 40, "n_active_parameters_override": 7}
     assert facts_of("org/own", meta).n_active_parameters == 7
+
+
+@pytest.mark.parametrize("number", ["100M", [], {}, True, -1, float("nan"), float("inf"), 10**400])
+def test_metadata_that_are_no_numbers_are_not_known(number: Any) -> None:
+    """Somebody edited the file; the table shows holes and not a traceback."""
+    keys = ("n_parameters", "n_embedding_parameters", "embed_dim", "max_tokens")
+    assert facts_of("org/own", dict.fromkeys(keys, number)) == ModelFacts()
+
+
+def test_a_model_of_embeddings_alone_has_no_active_parameters() -> None:
+    """Static embeddings: all of it is the table."""
+    whole_table = {"n_parameters": 9, "n_embedding_parameters": 9}
+    for meta in (whole_table, {"n_active_parameters_override": 0}):
+        assert facts_of("org/own", meta).n_active_parameters == 0
 
 
 def test_a_model_without_metadata_has_no_facts() -> None:

@@ -12,9 +12,10 @@ from results_tree import write_record, write_result
 
 from granite_bench.cli import cli
 from granite_bench.errors import BadInput
-from granite_bench.report.columns import HOLE
-from granite_bench.report.html import suite_page
+from granite_bench.overview import make_overview
 from granite_bench.report.layout import headline, lay_out
+from granite_bench.report.page import HOLE
+from granite_bench.report.suite_page import suite_page
 from granite_bench.suite import (
     Overview,
     Suite,
@@ -26,7 +27,7 @@ from granite_bench.suite import (
     suite_names,
     suites_folder,
 )
-from granite_bench.table import Options, Row, Table, make_overview
+from granite_bench.table import Options, Row, Table
 
 ENGLISH, RARB = load_suite("english-retrieval"), load_suite("rar-b")
 PAIR = {
@@ -169,6 +170,16 @@ def test_the_report_of_an_overview_reproduces_task_by_task(root: Path) -> None:
     assert set(commands) == {f"--task {task.name}" for task in ENGLISH.tasks}
 
 
+def test_suites_of_one_title_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The title is the head of a column: the second suite would take the first one's place."""
+    same = RARB.model_copy(update={"title": ENGLISH.title})
+    monkeypatch.setattr(
+        "granite_bench.overview.load_suite", {ENGLISH.name: ENGLISH, RARB.name: same}.__getitem__
+    )
+    with pytest.raises(BadInput, match=f"{ENGLISH.name} and {RARB.name} have the same title"):
+        overview_of(root)
+
+
 # --- columns at a length ----------------------------------------------------------------------
 
 
@@ -245,12 +256,12 @@ def test_what_mteb_knows_of_the_length_decides_last(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Public results have neither a record nor a maximum beside them."""
-    import granite_bench.table
+    import granite_bench.overview
     from granite_bench.model_facts import ModelFacts
 
     known = {"org/short": 512}
     monkeypatch.setattr(
-        granite_bench.table, "facts_of", lambda name, _: ModelFacts(max_length=known.get(name))
+        granite_bench.overview, "facts_of", lambda name, _: ModelFacts(max_length=known.get(name))
     )
     for model in ("org/short", "org/unknown"):
         write_at(root, model, ENGLISH, 0.4)

@@ -10,7 +10,7 @@ from browser import Open, assert_accessible, expect
 from large_tables import large_table, model_names, task_names
 from report_pages import EVIL, PAGES, write_pages
 
-from granite_bench.report.html import suite_page
+from granite_bench.report.suite_page import suite_page
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 import mteb
 import pyarrow.parquet as pq
 import pytest
+from beir_folder import write_folder
 
 import granite_bench
 from granite_bench.models import find_model
@@ -49,17 +50,8 @@ GRADED = {
 
 def _folder(path: Path, docs: Mapping[str, str], qrels: Mapping[str, Mapping[str, int]]) -> Path:
     """A BEIR-layout folder; the texts of the queries are the keys of *qrels*."""
-    (path / "qrels").mkdir(parents=True)
-    ids = {text: f"q{number}" for number, text in enumerate(qrels)}
-    queries = {identifier: text for text, identifier in ids.items()}
-    for file, texts in (("corpus.jsonl", docs), ("queries.jsonl", queries)):
-        lines = [json.dumps({"_id": key, "text": text}) for key, text in texts.items()]
-        (path / file).write_text("\n".join(lines), encoding="utf-8")
-    rows = [
-        f"{ids[q]}\t{d}\t{grade}\n" for q, judged in qrels.items() for d, grade in judged.items()
-    ]
-    (path / "qrels" / "test.tsv").write_text("".join(rows), encoding="utf-8")
-    return path
+    queries = {f"q{number}": text for number, text in enumerate(qrels)}
+    return write_folder(path, docs, queries, dict(zip(queries, qrels.values(), strict=True)))
 
 
 @pytest.fixture(scope="module")

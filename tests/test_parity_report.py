@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beir_folder import write_folder
 from exported_models import small_model
 
 from granite_bench.__main__ import main
@@ -171,19 +172,12 @@ def test_json_has_fractions_and_bytes() -> None:
 def _task_folder(folder: Path) -> Path:
     """Thirty documents, ten queries, in the BEIR layout."""
     drawn = np.random.default_rng(2).choice(WORDS, size=(40, 12))
-    texts = [" ".join(words) for words in drawn]
-    (folder / "qrels").mkdir(parents=True)
-    _write_lines(folder / "corpus.jsonl", [(f"d{i}", each) for i, each in enumerate(texts[:30])])
-    queries = [(f"q{i}", " ".join(each.split()[:4])) for i, each in enumerate(texts[20:30])]
-    _write_lines(folder / "queries.jsonl", queries)
-    lines = [f"q{i}\td{20 + i}\t1" for i in range(10)]
-    header = "query-id\tcorpus-id\tscore"
-    (folder / "qrels" / "test.tsv").write_text("\n".join([header, *lines]) + "\n")
-    return folder
-
-
-def _write_lines(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    path.write_text("".join(json.dumps({"_id": a, "text": b}) + "\n" for a, b in rows))
+    return write_folder(
+        folder,
+        {f"d{i}": " ".join(words) for i, words in enumerate(drawn[:30])},
+        {f"q{i}": " ".join(words[:4]) for i, words in enumerate(drawn[20:30])},
+        {f"q{i}": {f"d{20 + i}": 1} for i in range(10)},
+    )
 
 
 @pytest.fixture
@@ -242,7 +236,10 @@ def test_export_then_parity_then_run_have_one_result(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The results of a report are those that run finds, and the file says what made them."""
+    """
+    The results of a report are those that run finds, and the file says what made them. What a
+    suite asks for besides is named and left out.
+    """
     for package in ("onnxruntime", "onnx"):
         if importlib.util.find_spec(package) is None:
             pytest.skip("needs pip install 'granite-bench[onnx]'")
@@ -260,8 +257,18 @@ def test_export_then_parity_then_run_have_one_result(
     assert candidate["overall"]["mean"] == pytest.approx(0, abs=0.001)
     assert candidate["speed"]["n_pairs"] == 2
     capsys.readouterr()
-    assert main(["run", "--model", str(small), "--backend", "onnx", *shared]) == 0
-    assert "nothing to do" in capsys.readouterr().out
+    named = ["--backend-file", "onnx/model.onnx"]
+    for file in ([], named):  # that of no name is this one
+        assert main(["run", "--model", str(small), "--backend", "onnx", *file, *shared]) == 0
+        assert "nothing to do" in capsys.readouterr().out
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "version: 1\nname: s\ntitle: S\ndescription: d\nmetric: ndcg_at_10\n"
+        "precisions: [int8]\ntasks: [{name: task, path: task}]\n"
+    )
+    assert main(["parity", str(small), str(suite), *named, "--out", str(out)]) == 0
+    left_out = "only with all dimensions in float32; left out: output_dtypes=int8"
+    assert left_out in capsys.readouterr().err
     records = [json.loads(path.read_text()) for path in out.rglob("records/task.json")]
     backends = {record["runs"][-1]["settings"]["backend"] for record in records}
     assert len(backends) == 2

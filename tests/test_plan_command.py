@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,54 @@ def test_a_plan_on_paper_names_time_gpu_hours_bottleneck_and_sources(
     assert "\nbottleneck: " in out
     assert "NVIDIA H100 SXM's data sheet" in out
     assert "characters a token: 4.9 English" in out
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines[:-1])) <= 120  # but for the command, which is to be copied
+
+
+def test_a_plan_names_what_it_assumes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each figure with its source; of one worker, nothing about several."""
+    several = _json(capsys, results, *ON_H100, "--gpus", "2")["assumptions"]
+    for each in (
+        "3% to 40% (assumed) of 989 TFLOP/s in bfloat16",
+        "loading, where no earlier run says: 1 s and 500.0 MB a second (assumed)",
+        "start of the workers: 20 s (assumed)",
+        "search: 5% to 50% of the peak in float32 (assumed)",
+        "scoring: 8,000 queries a second (measured on two cores)",
+        "a query that is timed alone: 10 ms beside its arithmetic (assumed)",
+        "merging: 20 ns for each document that a worker finds for a query (assumed)",
+        "the store takes 500.0 MB a second (assumed)",
+    ):
+        assert any(each in said for said in several), each
+    single = _json(capsys, results, *ON_H100)["assumptions"]
+    assert [said for said in several if said not in single] == [
+        "start of the workers: 20 s (assumed)",
+        "merging: 20 ns for each document that a worker finds for a query (assumed)",
+    ]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs granite-bench[ray]")
+def test_devices_of_this_machine_are_counted(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two workers on one processor, unless told otherwise."""
+    what = ("--task", "ParallelFactsRetrieval", "--model", E5, "--devices", "cpu,cpu")
+    two = _json(capsys, results, *what)
+    assert (two["n_workers"], two["n_devices"]) == (2, 1)
+    four = _json(capsys, results, *what, "--gpus", "2", "--workers", "4")
+    assert (four["n_workers"], four["n_devices"]) == (4, 2)
+
+
+def test_a_plan_ends_with_the_command_of_the_run(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the options that a run has, and the suite first."""
+    given = ("--model", E5, "--max-length", "128,256", "--no-padding", "--prompt-query", "")
+    here = ("--kind", "h100", "--gpus=2", "--workers", "2", "--store-mb-per-second", "9")
+    assert _plan(results, "nano", "--task", "NanoSciFactRetrieval", *given, *here) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        f"next: granite-bench run nano --model {E5} --task NanoSciFactRetrieval "
+        "--max-length 128,256 --prompt-query '' --no-padding --results " + shlex.quote(str(results))
+    )
 
 
 def test_a_plan_leaves_nothing_behind(results: Path, files_below: Any) -> None:

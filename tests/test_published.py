@@ -273,7 +273,7 @@ columns:
 """
     found = yaml_faults(tmp_path, text)
     firsts = [fault.split("\n")[0] for fault in found]
-    assert "table.yaml: version: format 2 is not known; this release reads 1" in firsts
+    assert "table.yaml: version: format 2 is not known; this release reads 1 (found 2)" in firsts
     assert "table.yaml: column: unknown key" in firsts
     assert "table.yaml: columns.A.suit: unknown key" in firsts
     assert any(f.startswith("table.yaml: columns.B: needs exactly one of") for f in firsts)

@@ -21,11 +21,11 @@ from results_tree import CPU, GPU, evaluation, suite_of, table_of, write_record,
 from rich.console import Console
 
 from granite_bench.report import sources
-from granite_bench.report.columns import HOLE
-from granite_bench.report.html import suite_page
+from granite_bench.report.frame import SCRIPT, breakable
 from granite_bench.report.layout import headline, lay_out
-from granite_bench.report.pages import SCRIPT
+from granite_bench.report.page import HOLE
 from granite_bench.report.sources import sources_of
+from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_markdown, print_page
 from granite_bench.run_command import reproduce
 from granite_bench.table import Options, Table, make_table
@@ -456,6 +456,20 @@ def test_html_marks_the_best_not_by_colour_alone(table: Table) -> None:
     assert re.search(r"\.best \{[^}]*font-weight: 700", text)
     assert re.search(r"\.second::before \{[^}]*content: \"△", text)
     assert "▲ marks the highest score of a column, △ the second" in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("org/all-MiniLM-L6-v2", "org/<wbr>all-<wbr>MiniLM-<wbr>L6-<wbr>v2"),
+        ("PasskeyByLength", "PasskeyBy<wbr>Length"),
+        ("docs/s", "docs/s"),
+        ("T test_256 (embed_dim=64)", "T test_256 (embed_dim=64)"),
+    ],
+)
+def test_names_go_on_in_the_next_line_where_a_word_of_them_begins(name: str, broken: str) -> None:
+    """Not within a unit, a split or a setting."""
+    assert str(breakable(name)) == broken
 
 
 def test_html_names_every_result_and_its_command(table: Table) -> None:

@@ -13,9 +13,9 @@ from reranking_tree import Query, write_reranked
 from results_tree import suite_of, write_result
 
 from granite_bench.__main__ import main
-from granite_bench.report.html import suite_page
-from granite_bench.report.layout import Page
+from granite_bench.report.page import Page
 from granite_bench.report.reranking import lay_out_blocks, lay_out_gains
+from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_latex, as_markdown
 from granite_bench.suite import Suite
 from granite_bench.table import Options, Table, make_table
@@ -79,7 +79,7 @@ def test_a_block_is_the_first_stage_its_rerankers_and_the_ceiling(root: Path) ->
     assert shown == [
         ("org/m", "org/m", "2/2", "50.00", "40.00", "60.00", "–"),
         ("org/m", "org/good", "2/2", "60.00", "50.00", "70.00", "+10.00"),
-        ("org/m", "org/bad", "2/2", "40.00", "30.00", "50.00", "-10.00"),
+        ("org/m", "org/bad", "2/2", "40.00", "30.00", "50.00", "−10.00"),
         ("org/m", "org/half", "1/2", "–", "70.00", "–", "–"),
         ("org/m", "ceiling: the best order", "–", "80.00", "80.00", "80.00", "–"),
     ]

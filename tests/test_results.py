@@ -9,7 +9,8 @@ import pytest
 from results_tree import count_reads, write_old_result, write_record, write_result
 
 from granite_bench.errors import BadInput
-from granite_bench.results import RECORD_VERSION, Result, read_record, read_results, results_root
+from granite_bench.result_files import RECORD_VERSION, read_record
+from granite_bench.results import Result, read_results, results_root
 
 HALF = {"test": {"default": 0.5}}
 

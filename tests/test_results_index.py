@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from results_tree import count_reads, write_result
 
-from granite_bench import results_index
+from granite_bench import json_file, results_index
 from granite_bench.errors import BadInput
 from granite_bench.files import cache_folder
 from granite_bench.results import read_results
@@ -151,11 +151,11 @@ def test_a_file_that_could_not_be_opened_is_tried_again(
     """Permission changes neither size nor time of change, so a refusal must not be kept."""
     write_result(root, "org/a", "TaskA", half())
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, n_bytes: int) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(json_file, "read_at_most", refuse)
         with pytest.raises(BadInput, match="Permission denied"):
             read_results(root)
     assert values(root) == [0.5]

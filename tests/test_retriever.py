@@ -23,10 +23,11 @@ from mteb.types import PromptType
 from torch.utils.data import DataLoader
 
 from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import Instruction, has_backend, loaded_from
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import has_backend
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.forms import form_of
+from granite_bench.engine.forms import form_of, loaded_from
 from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.run import Run
 from granite_bench.engine.tokens import Tokens, counted

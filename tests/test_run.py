@@ -18,11 +18,13 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from beir_folder import write_folder
 from mteb.cache import ResultCache
 
 import granite_bench
 from granite_bench.__main__ import main
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.observation import LATENCY_WARM_UP
 from granite_bench.engine.tokens import Tokens
 from granite_bench.errors import BadInput
@@ -62,13 +64,7 @@ QRELS = {
 
 def _folder(path: Path, docs: Mapping[str, str] = DOCS) -> Path:
     """A BEIR-layout folder of the texts above."""
-    (path / "qrels").mkdir(parents=True)
-    for file, texts in (("corpus.jsonl", docs), ("queries.jsonl", QUERIES)):
-        lines = [json.dumps({"_id": key, "text": text}) for key, text in texts.items()]
-        (path / file).write_text("\n".join(lines), encoding="utf-8")
-    judged = [f"{q}\t{d}\t{grade}\n" for q, grades in QRELS.items() for d, grade in grades.items()]
-    (path / "qrels" / "test.tsv").write_text("".join(judged), encoding="utf-8")
-    return path
+    return write_folder(path, docs, QUERIES, QRELS)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -716,11 +712,7 @@ def test_two_runs_of_one_task_at_once_keep_each_others_subsets(tmp_path: Path) -
 
 def test_a_folder_named_like_another_task_is_refused(tmp_path: Path) -> None:
     """Its result would stand in that task's column, and replace its file."""
-    folder = tmp_path / "NFCorpus"
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text('{"_id": "d", "text": "a"}\n')
-    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "a"}\n')
-    (folder / "qrels" / "test.tsv").write_text("q\td\t1\n")
+    folder = _folder(tmp_path / "NFCorpus")
     with pytest.raises(BadInput, match="name of another task"):
         prepare(tasks=[str(folder)], models=[BM25], results=tmp_path / "results")
 

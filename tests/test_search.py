@@ -18,6 +18,7 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import SearchEncoderWrapper
 from mteb.similarity_functions import cos_sim, dot_score
 from sentence_transformers.util.similarity import SimilarityFunction
+from vectors_in_parts import VectorsInParts
 
 from granite_bench.engine import device_search, host_search, search
 from granite_bench.engine.run import Documents, Run
@@ -244,6 +245,18 @@ def test_vectors_are_read_once_and_a_bounded_number_at_a_time() -> None:
 
 
 @pytest.mark.usefixtures("every_way")
+@pytest.mark.parametrize("top_k", [1, 9, 10, 59, 60, 1000])
+def test_a_corpus_in_parts_has_the_run_of_brute_force(top_k: int) -> None:
+    """60 documents in six parts, with many equal scores."""
+    queries, docs = small_integers(10, seed=1), small_integers(60, seed=2)
+    run = search.search_exact(
+        queries, VectorsInParts(docs, 11), ids("q", 10), Documents(ids("d", 60)),
+        top_k=top_k, similarity=DOT,
+    )  # fmt: skip
+    assert in_order(run) == brute_force(queries @ docs.T, ids("d", 60), top_k)
+
+
+@pytest.mark.usefixtures("every_way")
 def test_a_top_k_larger_than_the_corpus_gives_the_whole_corpus() -> None:
     """Worked by hand."""
     run = search_exact(floats([[1, 0]]), floats([[1, 5], [3, 5]]), ["a", "b"], top_k=10)
@@ -286,10 +299,13 @@ def test_scores_of_every_size_keep_their_order_and_their_bits() -> None:
     assert list(run["q0"].values()) == floats(scores).tolist()
 
 
-@pytest.mark.usefixtures("every_way")
+@pytest.mark.usefixtures("every_way", "small_blocks")
 @pytest.mark.parametrize("row", [0, 3, 8])
 def test_a_score_that_is_not_a_number_is_an_error_that_names_the_query(row: int) -> None:
-    """The similarity is infinity less infinity; all vectors are finite."""
+    """
+    The similarity is infinity less infinity; all vectors are finite. Queries are searched in
+    several passes, shares and products.
+    """
     queries, docs = small_integers(9, seed=1), small_integers(400, seed=2)
     queries[row], docs[300] = 1e30, 1e30
     with pytest.raises(ValueError, match=f"query 'q{row}': a score is NaN"):

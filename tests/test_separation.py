@@ -18,8 +18,9 @@ from results_tree import evaluation, suite_of, write_record, write_result
 from granite_bench.cli import cli
 from granite_bench.comparison.separation import Separation, separations_of
 from granite_bench.errors import BadInput
-from granite_bench.report.html import suite_page
-from granite_bench.report.layout import Page, headline, lay_out
+from granite_bench.report.layout import headline, lay_out
+from granite_bench.report.page import Page
+from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 from granite_bench.results import record_path
 from granite_bench.table import Options, Table, make_table

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from speed_subjects import CPU, few_chunks, tiny_model, workload
+from speed_subjects import few_chunks, tiny_model, tiny_subject, workload
 
 from granite_bench.__main__ import main
 from granite_bench.engine.backend import Instruction
@@ -34,8 +34,8 @@ from granite_bench.speed.protocol import find_protocol
 from granite_bench.speed.record import describe, save
 from granite_bench.speed.session import Session, measure_speed
 from granite_bench.speed.settings import vary
-from granite_bench.speed.subject import Subject, load_subject
-from granite_bench.speed.turns import Measurement, compare
+from granite_bench.speed.subject import Subject
+from granite_bench.speed.turns import Measurement, ratio_of
 from granite_bench.speed_records import read_speed_records
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -58,7 +58,7 @@ def tiny(tmp_path: Path) -> str:
 @pytest.fixture
 def subject(tiny: str) -> Subject:
     """It, loaded."""
-    return load_subject(tiny, CPU, label="tiny")
+    return tiny_subject(tiny)
 
 
 def test_percentiles_stand_between_neighbours() -> None:
@@ -258,7 +258,7 @@ def test_texts_that_differ_are_compared_by_their_tokens(subject: Subject) -> Non
     """1,000 tokens in 1 s and in 4 s, though both had 100 texts: 4 times as fast."""
     one, other = measured(subject, [1, 1]), measured(subject, [4, 4])
     other.workload = replace(other.workload, texts=["something else"])
-    ratio, unit = compare(one, other)
+    ratio, unit = ratio_of(one, other)
     assert unit == "tokens"
     assert ratio.value == pytest.approx(4)
 

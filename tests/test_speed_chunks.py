@@ -15,7 +15,6 @@ from granite_bench.errors import BadInput
 from granite_bench.speed import chunks as chunks_module
 from granite_bench.speed.chunks import (
     chunk_borders,
-    chunks_of,
     chunks_of_each,
     fixed_length_texts,
     tokens_around,
@@ -28,6 +27,11 @@ from granite_bench.speed.corpus import SyntheticDocuments
 def bert(minilm: Any) -> Any:
     """The tokenizer of all-MiniLM-L6-v2, which is BERT's (uncased)."""
     return minilm.model.tokenizer
+
+
+def chunks_of(document: str, *arguments: Any, **options: Any) -> list[str]:
+    """Of one document."""
+    return next(chunks_of_each([document], *arguments, **options))
 
 
 def _counts(texts: list[str], tokenizer: Any) -> list[int]:

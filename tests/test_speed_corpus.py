@@ -266,14 +266,13 @@ def test_bytes_that_are_no_utf8_are_a_fault(written: Callable[[str, bytes], Path
 
 
 def test_a_compressed_file_that_is_cut_off_is_a_fault(tmp_path: Path) -> None:
-    """As is one that is not compressed at all."""
+    """One that is not compressed, whatever its name, is read as it is."""
     whole = gzip.compress(_jsonl(*ROWS).encode())
     (tmp_path / "c.jsonl.gz").write_bytes(whole[:-12])
     (fault,) = _faults(tmp_path / "c.jsonl.gz")
     assert "cannot be read: Compressed file ended" in fault
     (tmp_path / "c.jsonl.gz").write_text(_jsonl(*ROWS))
-    (fault,) = _faults(tmp_path / "c.jsonl.gz")
-    assert fault.startswith("c.jsonl.gz:1: cannot be read: Not a gzipped file")
+    assert read_documents(tmp_path / "c.jsonl.gz") == DOCUMENTS
 
 
 def test_only_files_of_known_names_are_read(tmp_path: Path) -> None:

@@ -10,21 +10,21 @@ from speed_subjects import few_chunks, tiny_model
 
 from granite_bench.comparison.measured import Measured
 from granite_bench.gate.policy import SpeedRule
-from granite_bench.gate.speed_ratio import Conditions, Runner, speed_ratio
+from granite_bench.gate.speed_ratio import SharedOptions, Side, speed_ratio
 from granite_bench.gate.speed_verdicts import speed_to
 from granite_bench.speed_comparison import Ratio
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 
 
-def _conditions() -> Conditions:
+def _conditions() -> SharedOptions:
     """Two short documents, three turns."""
-    return Conditions(few_chunks(2), "cpu", None, False, None, ())
+    return SharedOptions(few_chunks(2), "cpu", None, False, None, ())
 
 
-def _runner(**changes: Any) -> Runner:
+def _runner(**changes: Any) -> Side:
     values = {"name": MINILM, "argument": MINILM, "revision": None, "settings": {}}
-    return Runner(**{**values, **changes})
+    return Side(**{**values, **changes})
 
 
 def test_a_model_against_itself_is_measured_in_turns_all_the_same(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_broken_value_is_named(keys: str, value: Any, fault: str, root: Path) 
     ("text", "fault"),
     [
         ("{broken", "cannot be read as JSON"),
-        ("[1]", "is no speed record: it has no 'format'"),
+        ("[1]", "must be a JSON object"),
         ("{}", "is no speed record: it has no 'format'"),
         ('{"format": "1"}', "is no speed record: it has no 'format'"),
         ('{"format": true}', "is no speed record: it has no 'format'"),

@@ -19,10 +19,10 @@ from results_tree import GPU, suite_of, table_of, write_record, write_result
 from speed_tree import LATENCY, write_speed
 
 from granite_bench.errors import BadInput
-from granite_bench.report.columns import HOLE
+from granite_bench.overview import make_overview
 from granite_bench.report.figures import Box, touch
-from granite_bench.report.html import suite_page
-from granite_bench.report.layout import Page, lay_out
+from granite_bench.report.layout import lay_out
+from granite_bench.report.page import HOLE, Page
 from granite_bench.report.scatter import (
     Placement,
     Point,
@@ -34,9 +34,10 @@ from granite_bench.report.scatter import (
     x_limits,
 )
 from granite_bench.report.speed import lay_out_speed, pictures_of
+from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 from granite_bench.suite import Overview, load_suite
-from granite_bench.table import Options, Table, make_overview, make_table
+from granite_bench.table import Options, Table, make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
 ON_GPU: dict[str, Any] = {"hardware": GPU, "dtype": "bfloat16"}
@@ -144,6 +145,17 @@ def test_a_latency_is_to_encode_and_its_note_has_the_search(root: Path) -> None:
     assert p95.note.startswith("16.0 with the search of ")
     assert "passes" not in p50.note
     assert "one query at a time, from its text to its embedding" in page.notes[-1]
+
+
+def test_what_one_of_two_records_lacks_is_a_hole(root: Path) -> None:
+    """Under the same conditions one has no documents per second, and the other no latency."""
+    write(root, "org/a", 0.5, 1000.0)
+    write(root, "org/b", 0.4)
+    write_speed(root, "org/b", docs=None, latency=LATENCY)
+    page = lay_out(small(root))
+    where = "chunks-512, Test, 4 cores"
+    assert column(page, f"docs/s, {where}") == {"org/a": "100", "org/b": HOLE}
+    assert column(page, f"query p50, {where}") == {"org/a": HOLE, "org/b": "4.00"}
 
 
 def test_a_note_says_how_a_speed_was_measured(root: Path) -> None:
@@ -291,7 +303,7 @@ def test_an_overview_has_the_columns_and_the_picture(overview: Table) -> None:
     page = lay_out(overview)
     assert column(page, "chunks/s, chunks-512, Test GPU") == {"org/a": "1,000", "org/b": "2,000"}
     (picture,) = pictures_of(overview)
-    assert [(each.model, each.on_front) for each in picture.standings] == [
+    assert [(each.model, each.on_front) for each in picture.points] == [
         ("org/a", True), ("org/b", True),
     ]  # fmt: skip
     assert "Mean score over 2 suites, against chunks/s." in suite_page(overview)
@@ -327,7 +339,7 @@ def test_a_picture_has_the_complete_models_of_one_conditions(measured: Table) ->
     """The best first; org/hole is left out and named."""
     (picture,) = pictures_of(measured)
     assert (picture.unit, picture.where) == ("chunks/s", "chunks-512 on Test GPU in bfloat16")
-    assert [(each.model, each.speed.median, each.on_front) for each in picture.standings] == [
+    assert [(each.model, each.speed.median, each.on_front) for each in picture.points] == [
         ("org/best", 1000.0, True),
         ("org/mid", 2000.0, True),
         ("org/slow", 500.0, False),
@@ -343,7 +355,7 @@ def test_an_incomplete_model_is_left_out_of_a_partial_tables_picture(root: Path)
     write(root, "org/hole", None, 9000.0)
     table = make_table(suite_of("TaskA", "TaskB"), [root], Options(partial=True))
     (picture,) = pictures_of(table)
-    assert [each.model for each in picture.standings] == ["org/a", "org/b"]
+    assert [each.model for each in picture.points] == ["org/a", "org/b"]
     assert picture.left_out == ["org/hole"]
 
 
@@ -370,7 +382,7 @@ def test_each_conditions_have_a_picture_of_their_own(root: Path) -> None:
     write_speed(root, "org/a", name="2.json", chunks=4000.0, **ON_GPU)
     write_speed(root, "org/b", name="2.json", chunks=3000.0, **ON_GPU)
     fronts = {
-        picture.conditions.device: [s.model for s in picture.standings if s.on_front]
+        picture.conditions.device: [s.model for s in picture.points if s.on_front]
         for picture in pictures_of(small(root))
     }
     assert fronts == {"Test CPU, 4 cores": ["org/b"], "Test GPU": ["org/b", "org/a"]}
@@ -381,7 +393,7 @@ def test_scores_that_look_the_same_are_the_same(root: Path) -> None:
     write(root, "org/a", 0.50004, 1000.0)
     write(root, "org/b", 0.50001, 2000.0)
     (picture,) = pictures_of(small(root))
-    assert [each.model for each in picture.standings if each.on_front] == ["org/b"]
+    assert [each.model for each in picture.points if each.on_front] == ["org/b"]
 
 
 def test_a_model_stands_once_whatever_its_dimensions(root: Path) -> None:
@@ -393,7 +405,7 @@ def test_a_model_stands_once_whatever_its_dimensions(root: Path) -> None:
     write(root, "org/b", 0.35, settings={"embed_dim": 32, "output_dtypes": "int8"})
     table = small(root)
     (picture,) = pictures_of(table)
-    assert [each.model for each in picture.standings] == ["org/a", "org/b (embed_dim=128)"]
+    assert [each.model for each in picture.points] == ["org/a", "org/b (embed_dim=128)"]
     assert picture.has_variants
     assert any("of such variants" in note for note in lay_out_speed(table).notes)
 
@@ -403,7 +415,7 @@ def test_lengths_stand_beside_each_other(root: Path) -> None:
     write(root, "org/a", 0.50, 1000.0)
     write(root, "org/a", 0.40, settings={"max_length": 512})
     (picture,) = pictures_of(small(root))
-    assert [(each.model, each.on_front) for each in picture.standings] == [
+    assert [(each.model, each.on_front) for each in picture.points] == [
         ("org/a", True), ("org/a (max_length=512)", False),
     ]  # fmt: skip
     assert not picture.has_variants

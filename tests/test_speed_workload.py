@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beir_folder import write_folder
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
-from speed_subjects import CPU, few_chunks, tiny_model, workload
+from speed_subjects import CPU, few_chunks, tiny_model, tiny_subject, workload
 
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.errors import BadInput
 from granite_bench.speed.measure import run_pass
 from granite_bench.speed.protocol import find_protocol
@@ -22,15 +24,9 @@ from granite_bench.speed.turns import Measurement
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> str:
+def subject(tmp_path: Path) -> Subject:
     """An untrained model of two layers."""
-    return tiny_model(tmp_path)
-
-
-@pytest.fixture
-def subject(tiny: str) -> Subject:
-    """It, loaded."""
-    return load_subject(tiny, CPU, label="tiny")
+    return tiny_subject(tiny_model(tmp_path))
 
 
 def test_chunks_are_no_longer_than_the_model_reads_and_are_another_protocol(
@@ -64,13 +60,8 @@ def test_copies_of_a_text_are_left_out_and_said(subject: Subject, tmp_path: Path
 
 def test_documents_of_a_task_are_encoded_as_they_are(subject: Subject, tmp_path: Path) -> None:
     """Title and text, cut by nothing."""
-    folder = tmp_path / "shop"
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text(
-        '{"_id": "d1", "title": "Tea", "text": "green"}\n{"_id": "d2", "text": "coffee"}\n'
-    )
-    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "a drink"}\n')
-    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    docs = {"d1": {"title": "Tea", "text": "green"}, "d2": "coffee"}
+    folder = write_folder(tmp_path / "shop", docs, {"q1": "a drink"}, {"q1": {"d1": 1}})
     found = workload(subject, find_protocol(f"suite:{folder}"))
     assert found.corpus.kind == "task"
     assert found.texts == ["Tea green", "coffee"]
@@ -124,9 +115,9 @@ def test_texts_that_the_model_would_truncate_are_refused(subject: Subject) -> No
         workload(subject, find_protocol("fixed-512"))
 
 
-def test_given_batches_replace_the_protocols_and_change_its_identity(tiny: str) -> None:
+def test_given_batches_replace_the_protocols_and_change_its_identity(subject: Subject) -> None:
     """Batches of 7 are not batches of 128."""
-    other = load_subject(tiny, replace(CPU, batch_size=7), label="tiny")
+    other = replace(subject, settings=replace(CPU, batch_size=7))
     found = workload(other, find_protocol("fixed-128").changed(n_documents=4))
     assert found.protocol.batch_size == 7
     assert found.protocol.identity != find_protocol("fixed-128").identity

@@ -11,7 +11,6 @@ from granite_bench.stats import (
     ConfidenceInterval,
     bootstrap_mean,
     interval_over_units,
-    paired_bootstrap_interval,
     resampled_units,
     stratified_bootstrap_interval,
     weighted_mean,
@@ -28,7 +27,7 @@ def _differences(n: int, seed: int = 1) -> np.ndarray:
 def test_the_interval_is_scipys_percentile_interval(confidence: float) -> None:
     """The ends agree to the Monte Carlo error of both, a hundredth of a standard error or two."""
     values = _differences(200)
-    ours = paired_bootstrap_interval(values, confidence=confidence, n_resamples=40_000)
+    ours = bootstrap_mean(values, n_resamples=40_000).interval(confidence)
     theirs = scipy_stats.bootstrap(
         (values,),
         np.mean,
@@ -64,29 +63,30 @@ def test_strata_are_resampled_as_scipy_resamples_samples_of_their_own() -> None:
 
 def test_two_observations_have_the_quantiles_of_three_means() -> None:
     """Of 0 and 1, samples of two have means 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4."""
-    half = paired_bootstrap_interval([0.0, 1.0], confidence=0.4)
-    most = paired_bootstrap_interval([0.0, 1.0], confidence=0.6)
+    half = bootstrap_mean([0.0, 1.0]).interval(0.4)
+    most = bootstrap_mean([0.0, 1.0]).interval(0.6)
     assert (half.low, half.high) == (0.5, 0.5)  # quantiles 0.3 and 0.7
     assert (most.low, most.high) == (0.0, 1.0)  # quantiles 0.2 and 0.8
 
 
 def test_equal_differences_have_an_interval_of_no_width() -> None:
     """Every sample of them has the same mean."""
-    found = paired_bootstrap_interval([0.25] * 5)
+    found = bootstrap_mean([0.25] * 5).interval()
     assert found == ConfidenceInterval(0.25, 0.25, 0.25, 0.95, 5)
     assert found.excludes_zero
 
 
 def test_the_mean_is_of_the_data_and_not_of_the_samples() -> None:
     """1, 2 and 6 have the mean 3, however few samples are drawn."""
-    assert paired_bootstrap_interval([1.0, 2.0, 6.0], n_resamples=1).mean == 3.0
+    assert bootstrap_mean([1.0, 2.0, 6.0], n_resamples=1).mean == 3.0
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     """A page made twice has the same bytes; another seed draws other samples."""
     values = _differences(50)
-    assert paired_bootstrap_interval(values) == paired_bootstrap_interval(values)
-    assert paired_bootstrap_interval(values) != paired_bootstrap_interval(values, seed=1)
+    first = bootstrap_mean(values).interval()
+    assert first == bootstrap_mean(values).interval()
+    assert first != bootstrap_mean(values, seed=1).interval()
 
 
 def test_another_seed_draws_other_places() -> None:
@@ -118,13 +118,20 @@ def test_the_interval_holds_the_true_mean_as_often_as_it_says() -> None:
     found = []
     for _ in range(400):
         values = np.where(rng.random(100) < 0.3, rng.beta(1, 3, 100) - 0.1, 0.0)
-        interval = paired_bootstrap_interval(values, confidence=0.9, n_resamples=500)
+        interval = bootstrap_mean(values, n_resamples=500).interval(0.9)
         found.append(interval.low <= truth <= interval.high)
     assert np.mean(found) == pytest.approx(0.9, abs=3 * np.sqrt(0.9 * 0.1 / 400))
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "outside"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False)]
+    ("low", "high", "outside"),
+    [
+        (0.1, 0.2, True),
+        (-0.2, -0.1, True),
+        (-0.1, 0.1, False),
+        (0.0, 0.2, False),
+        (-0.2, 0.0, False),
+    ],
 )
 def test_zero_is_outside_of_an_interval_on_one_side_of_it(
     low: float, high: float, outside: bool
@@ -148,7 +155,7 @@ def test_what_has_no_interval_is_refused(
 ) -> None:
     """One query says nothing of the next, and NaN would be an interval of NaN."""
     with pytest.raises(ValueError, match=complaint):
-        paired_bootstrap_interval(values, **options)
+        stratified_bootstrap_interval([values], **options)
 
 
 def test_strata_of_one_size_do_not_draw_the_same_places() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beir_folder import write_folder
 from results_tree import (
     CPU,
     GPU,
@@ -20,6 +21,8 @@ from results_tree import (
 )
 
 from granite_bench.errors import BadInput
+from granite_bench.results import read_results
+from granite_bench.scores import Evaluation, score_of
 from granite_bench.suite import load_suite
 from granite_bench.table import Options, Row, Table, make_table
 
@@ -89,6 +92,15 @@ def test_the_suites_metric_counts_and_not_the_main_score(root: Path) -> None:
     assert row_of(table_of(root, "TaskA")).cells["TaskA"].value == 0.4
 
 
+def test_mteb_1s_map_is_the_map_at_1000_of_mteb_2(root: Path) -> None:
+    """Its reranking results have no other; where both are there, the suite's own name counts."""
+    write_result(root, "org/a", "TaskA", {"test": {"default": {"map": 0.4}}})
+    both = {"map": 0.4, "map_at_1000": 0.5}
+    write_result(root, "org/b", "TaskA", {"test": {"default": both}})
+    table = table_of(root, {"name": "TaskA", "metric": "map_at_1000"})
+    assert {row.model: row.average for row in table.rows} == {"org/a": 0.4, "org/b": 0.5}
+
+
 def test_an_incomplete_row_names_what_is_missing(root: Path) -> None:
     """One of TaskA's four evaluations, and all of TaskB."""
     write_result(root, "org/a", "TaskA", {"dev": {"en": 0.1, "de": 0.2}, "test": {"en": 0.6}})
@@ -112,6 +124,18 @@ def test_an_incomplete_row_has_no_average_and_no_rank(root: Path) -> None:
     assert table.rows[0].rank == 1
 
 
+def test_a_row_that_is_averaged_in_part_has_no_rank(root: Path) -> None:
+    """Over what is there, 0.9; the complete row is the first of one."""
+    write_result(root, "org/a", "TaskA", {"test": {"default": 0.9}})
+    for task in ("TaskA", "TaskB"):
+        write_result(root, "org/b", task, {"test": {"default": 0.1}})
+    table = make_table(suite_of("TaskA", "TaskB"), [root], Options(partial=True))
+    assert [(row.model, row.average, row.rank) for row in table.rows] == [
+        ("org/b", 0.1, 1),
+        ("org/a", 0.9, None),
+    ]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, "0.5", 100.0])
 def test_what_is_no_score_counts_as_missing(value: Any, root: Path) -> None:
     """NaN above all: a mean over it would be NaN, and no comparison would notice."""
@@ -120,12 +144,14 @@ def test_what_is_no_score_counts_as_missing(value: Any, root: Path) -> None:
     assert (row.cells["TaskA"].n_there, row.average, row.rank) == (0, None, None)
 
 
-def test_a_negative_correlation_is_a_score(root: Path) -> None:
-    """Spearman's of an STS task goes from -1 to 1."""
-    scores = {"test": {"default": {"cosine_spearman": -0.25}}}
-    write_result(root, "org/a", "TaskA", scores)
-    row = row_of(table_of(root, {"name": "TaskA", "metric": "cosine_spearman"}))
-    assert (row.average, row.rank) == (-0.25, 1)
+@pytest.mark.parametrize("metric", ["cosine_spearman", "kendalltau", "p-MRR"])
+def test_a_negative_score_is_one_where_the_metric_goes_from_minus_one(
+    metric: str, root: Path
+) -> None:
+    """Correlations; and p-MRR, which is negative where an instruction makes ranks worse."""
+    write_result(root, "org/a", "TaskA", {"test": {"default": {metric: -0.25}}})
+    [result] = read_results(root, {"TaskA"})
+    assert score_of(Evaluation("TaskA", "test", "default", metric), result) == (-0.25, "")
 
 
 AGGREGATE = {"name": "CQADupstackRetrieval", "parts": ["PartA", "PartB"]}
@@ -159,6 +185,15 @@ def test_an_aggregate_without_a_part_is_incomplete_and_names_it(root: Path) -> N
     cell = row.cells["CQADupstackRetrieval"]
     assert (cell.n_there, cell.n_expected, list(cell.missing)) == (1, 2, ["PartB"])
     assert row.average is None
+
+
+def test_a_part_with_a_hole_does_not_count_in_its_aggregate(root: Path) -> None:
+    """(0.2 + 0.4) / 2 of PartA alone: of PartB one of two subsets is there."""
+    write_result(root, "org/a", "PartA", {"test": {"en": 0.2, "de": 0.4}})
+    write_result(root, "org/a", "PartB", {"test": {"en": 0.9}})
+    row = row_of(table_of(root, {**AGGREGATE, "subsets": ["en", "de"]}))
+    cell = row.cells["CQADupstackRetrieval"]
+    assert (cell.value, cell.n_there, list(cell.missing)) == (pytest.approx(0.3), 1, ["PartB"])
 
 
 def test_an_aggregate_of_parts_counts_in_its_group(root: Path) -> None:
@@ -268,12 +303,14 @@ def test_an_average_of_zero_stands_before_rows_without_one(root: Path) -> None:
     assert [(row.model, row.rank) for row in table.rows] == [("org/zero", 1), ("org/hole", None)]
 
 
-def test_the_best_of_a_column_is_the_best_complete_cell(root: Path) -> None:
-    """A mean over half of the subsets is not the best of anything."""
+@pytest.mark.parametrize("partial", [False, True])
+def test_the_best_of_a_column_is_the_best_complete_cell(partial: bool, root: Path) -> None:
+    """A mean over half of the subsets is not the best of anything, nor in a partial table."""
     write_result(root, "org/a", "TaskA", {"dev": {"en": 0.9}})
     whole = {"en": 0.1, "de": 0.3}
     write_result(root, "org/b", "TaskA", {"dev": whole, "test": whole})
-    assert table_of(root, TWO_BY_TWO).counting("TaskA") == [pytest.approx(0.2)]
+    table = make_table(suite_of(TWO_BY_TWO), [root], Options(partial=partial))
+    assert table.counting("TaskA") == [pytest.approx(0.2)]
 
 
 def test_a_model_that_is_asked_for_brings_its_variants_along(root: Path) -> None:
@@ -361,11 +398,8 @@ def test_a_folder_of_the_users_own_fills_the_column_of_its_suite(tmp_path: Path)
     """Run and table of one suite file, whose task is called otherwise than its folder."""
     import granite_bench
 
-    folder = tmp_path / "data"
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "granite is a rock"}\n')
-    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "what is granite"}\n')
-    (folder / "qrels/test.tsv").write_text("q1\td1\t1\n")
+    docs, queries = {"d1": "granite is a rock"}, {"q1": "what is granite"}
+    write_folder(tmp_path / "data", docs, queries, {"q1": {"d1": 1}})
     path = tmp_path / "own.yaml"
     path.write_text(
         "version: 1\nname: own\ntitle: Own\ndescription: Own.\n"

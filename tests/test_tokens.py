@@ -13,7 +13,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from granite_bench.engine import tokens as tokens_module
-from granite_bench.engine.backend import Instruction, _fast_inputs
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import inputs_of_texts
 from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
 
 LINES = [
@@ -460,7 +461,7 @@ def test_tokenizers_of_all_families_are_fast(
 ) -> None:
     """The probes agree: so that the tests below can fail."""
     model = Preprocessing(family(template), max_length)
-    assert _fast_inputs(model, max_length, Instruction(None, prompt)) is not None
+    assert inputs_of_texts(model, max_length, Instruction(None, prompt)) is not None
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -469,7 +470,7 @@ def test_a_tokenizer_that_truncates_on_the_left_falls_back(
 ) -> None:
     """Our ids would be the beginning of a text."""
     model = Preprocessing(family(truncation_side="left"), 64)
-    assert _fast_inputs(model, 64, Instruction(None, prompt)) is None
+    assert inputs_of_texts(model, 64, Instruction(None, prompt)) is None
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -478,7 +479,7 @@ def test_a_tokenizer_that_pads_on_the_left_is_fast(
 ) -> None:
     """As decoders want it; the probes, of several lengths, stand at the right side."""
     model = Preprocessing(family(padding_side="left"), 64)
-    assert _fast_inputs(model, 64, Instruction(None, prompt)) is not None
+    assert inputs_of_texts(model, 64, Instruction(None, prompt)) is not None
 
 
 def test_a_tokenizer_with_special_tokens_inside_falls_back(
@@ -493,7 +494,7 @@ def test_a_tokenizer_with_special_tokens_inside_falls_back(
     )
     with pytest.raises(ValueError, match="special tokens stand between"):
         FastTokenizer(tokenizer, 64)
-    assert _fast_inputs(Preprocessing(tokenizer, 64), 64, PLAIN) is None
+    assert inputs_of_texts(Preprocessing(tokenizer, 64), 64, PLAIN) is None
 
 
 def test_a_tokenizer_without_rust_falls_back(minilm: Any) -> None:
@@ -506,9 +507,9 @@ def test_a_tokenizer_without_rust_falls_back(minilm: Any) -> None:
             return {"input_ids": torch.zeros((len(texts), 3)), "attention_mask": torch.ones(1)}
 
     model = Slow(minilm.model.tokenizer, 64)
-    assert _fast_inputs(model, 64, PLAIN) is None
+    assert inputs_of_texts(model, 64, PLAIN) is None
     model.tokenizer = list
-    assert _fast_inputs(model, 64, PLAIN) is None
+    assert inputs_of_texts(model, 64, PLAIN) is None
 
 
 def test_an_input_that_is_not_zero_falls_back(
@@ -527,9 +528,9 @@ def test_an_input_that_is_not_zero_falls_back(
             return inputs
 
     model = Typed(family(), 64)
-    assert _fast_inputs(model, 64, PLAIN) is not None
+    assert inputs_of_texts(model, 64, PLAIN) is not None
     model.value = 1
-    assert _fast_inputs(model, 64, PLAIN) is None
+    assert inputs_of_texts(model, 64, PLAIN) is None
 
 
 def test_a_model_that_changes_texts_falls_back(
@@ -543,7 +544,7 @@ def test_a_model_that_changes_texts_falls_back(
         def preprocess(self, texts: list[str], **kwargs: Any) -> dict[str, Any]:
             return super().preprocess([f"{text}." for text in texts], **kwargs)
 
-    assert _fast_inputs(Changing(family(), 64), 64, PLAIN) is None
+    assert inputs_of_texts(Changing(family(), 64), 64, PLAIN) is None
 
 
 # Tokens by hand.

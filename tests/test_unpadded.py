@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from granite_bench.engine import unpadded_attention
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.tokens import Tokens, counted
 from granite_bench.engine.unpadded import UnpaddedSentenceTransformer, disagreement, pooled
 from granite_bench.engine.unpadded_attention import (

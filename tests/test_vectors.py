@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from granite_bench import locations
 from granite_bench.engine.shard import shard_bytes, shard_name
 from granite_bench.engine.vector_index import KEYS_AT_ONCE
 from granite_bench.engine.vector_store import KEY_BYTES, VectorStore, default_folder, text_keys
@@ -760,14 +761,14 @@ def test_a_shard_that_cannot_be_read_is_not_removed(
     """Another user's file, or a network folder that is away: not found, named, and kept."""
     store = filled(tmp_path)
     shard = shard_of(store, "a", "b", "c")
-    plain_open = Path.open
+    open_regular = locations.open_regular
 
-    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+    def refuse(path: Path) -> Any:
         if path == shard:
             raise PermissionError(errno.EACCES, "Permission denied")
-        return plain_open(path, *args, **kwargs)
+        return open_regular(path)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(locations, "open_regular", refuse)
     store = VectorStore(tmp_path, CONFIGURATION)
     assert found_in(store, "a", "d") == [False, True]
     assert store.repaired_shards == [shard.name]
@@ -949,10 +950,10 @@ def test_a_disk_error_while_reading_is_a_storage_error(
     """With the words of the system."""
     vectors = all_of(filled(tmp_path))
 
-    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+    def refuse(path: Path) -> Any:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(locations, "open_regular", refuse)
     with pytest.raises(StorageError, match="cannot be read: Input/output error"):
         vectors.gather(np.array([0]))
 

@@ -17,12 +17,14 @@ from mteb.models import ModelMeta
 from sentence_transformers import SimilarityFunction
 from test_encoder import PLAIN, FakeBackend
 from test_retriever import part_of, task_of
+from url_folders import KINDS, folder_of
 
 from granite_bench.cluster import parts as parts_module
 from granite_bench.cluster.forms import form_of_workers
 from granite_bench.cluster.pool import Call, Pool
 from granite_bench.cluster.run import Cluster
 from granite_bench.cluster.session import Seat
+from granite_bench.cluster.worker import Facts, Failed, Worker
 from granite_bench.engine import batch_encoder, host_search
 from granite_bench.engine import encoder as encoder_module
 from granite_bench.engine.backend import Instruction
@@ -37,6 +39,7 @@ from granite_bench.engine.tokens import Tokens
 from granite_bench.engine.variants import Variant
 from granite_bench.errors import NonFiniteVectors, StorageError, TaskError
 from granite_bench.form_loading import EngineOptions, load_form
+from granite_bench.locations import entries, write
 from granite_bench.models import find_model
 from granite_bench.run_record import describe_run
 
@@ -643,6 +646,33 @@ def test_a_node_that_sees_another_folder_is_left_out(tmp_path: Path) -> None:
     assert line.endswith("is not what the driver sees there")
     with pytest.raises(StorageError, match="is not what the driver sees there\n  name a folder"):
         Pool(seats, ray=FakeRay()).load(Load(), tmp_path / "store", "marker")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_finds_the_drivers_marker_in_any_kind_of_store(tmp_path: Path, kind: str) -> None:
+    """Also where an earlier listing is remembered, in which it was not."""
+    store = folder_of(kind, tmp_path)
+    write(store / "another", b"")
+    entries(store)
+    write(store / "marker", b"")
+    assert isinstance(Worker().load(Load(), store, "marker"), Facts)
+    answer = Worker().load(Load(), store, "no marker")
+    assert isinstance(answer, Failed)
+    assert "is not what the driver sees" in str(answer.error)
+
+
+def test_a_store_that_a_worker_cannot_read_is_not_taken_for_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No permission, or a network that is away: what the place says."""
+
+    def refuse(path: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("granite_bench.cluster.worker.stamp_of", refuse)
+    answer = Worker().load(Load(), tmp_path, "marker")
+    assert isinstance(answer, Failed)
+    assert "cannot be read: Permission denied\n  check" in str(answer.error)
 
 
 class Unsendable(Exception):

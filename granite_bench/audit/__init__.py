@@ -23,7 +23,7 @@ from granite_bench.audit.published import read_published
 from granite_bench.audit.quantities import Gap, Quantity, leaves
 from granite_bench.audit.raw import FactsOf, RawResults
 from granite_bench.audit.rows import contradictions, explained_row, not_its_row, row_mean
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, gathered
 from granite_bench.model_facts import facts_of
 from granite_bench.results import Result, read_results
 
@@ -135,12 +135,9 @@ def audit(
     """
     cells = read_published(published)
     faults: list[Fault] = []
-    columns = {}
-    for path in dict.fromkeys(published):
-        try:
-            columns[path] = load_columns(path)
-        except BadInput as error:
-            faults += error.faults
+    columns = dict(
+        gathered(dict.fromkeys(published), lambda path: (path, load_columns(path)), faults)
+    )
     if faults:
         raise BadInput(faults)
     wanted = {
@@ -156,8 +153,8 @@ def audit(
     causes = find_causes(cases, raw)
     number_of = {
         id(case): number
-        for number, contradiction in enumerate(contradictions(cases), start=1)
-        for case in contradiction.cases
+        for number, contradicting in enumerate(contradictions(cases), start=1)
+        for case in contradicting
     }
     return [_audited(case, cases, causes.get(id(case), ""), number_of) for case in cases.all]
 

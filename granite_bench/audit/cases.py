@@ -22,6 +22,7 @@ from granite_bench.audit.quantities import (
     with_variant,
 )
 from granite_bench.audit.raw import NOTHING, RawResults, Value
+from granite_bench.printed import some
 
 AGREES = "agrees"
 DIFFERS = "differs"
@@ -29,6 +30,9 @@ NO_RAW = "no-raw"
 RAW_INCOMPLETE = "raw-incomplete"
 RELATED_ONLY = "related-only"
 VERDICTS = (AGREES, DIFFERS, NO_RAW, RAW_INCOMPLETE, RELATED_ONLY)
+
+_MOST_NAMED = 3
+"""Tasks or evaluations that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,8 @@ def _verdict(
     if value.value is not None:
         return AGREES if cell.agrees(value.value * scale) else DIFFERS, ""
     if value.n_there:
-        shown = ", ".join(value.missing[:3])
-        more = f" and {len(value.missing) - 3} more" if len(value.missing) > 3 else ""
         text = f"{value.n_there} of {value.n_expected} evaluations are there"
-        return RAW_INCOMPLETE, f"{text}; missing: {shown}{more}"
+        return RAW_INCOMPLETE, f"{text}; missing: {some(value.missing, _MOST_NAMED)}"
     if isinstance(quantity, Fact):
         return NO_RAW, f"mteb's metadata has no {quantity.name.replace('_', ' ')} of it"
     if not raw.has(model):
@@ -155,8 +157,7 @@ def _names(quantity: Quantity) -> str:
         for part in (quantity, getattr(quantity, "quantity", quantity))
         for leaf in leaves(part)
     )
-    names = list(tasks)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return some(list(tasks), _MOST_NAMED)
 
 
 def related_values(model: str, quantity: Quantity, raw: RawResults) -> str:
@@ -169,7 +170,7 @@ def related_values(model: str, quantity: Quantity, raw: RawResults) -> str:
             if value.value is not None:
                 place = f"[{leaf.subsets[0]}]" if _narrow(leaf.subsets) else ""
                 texts.append(f"{name}{place} {value.value * 100:.2f}")
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+    return some(texts, _MOST_NAMED)
 
 
 def _narrow(subsets: tuple[str, ...]) -> tuple[str, ...]:

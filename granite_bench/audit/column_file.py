@@ -7,13 +7,12 @@ The built-in file, columns.yaml, knows the columns of the Granite papers, cards 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.yaml_file import read_yaml
+from granite_bench.yaml_file import load_document
 
 FORMAT_VERSION = 1
 
@@ -109,26 +108,4 @@ def read_column_file(path: Path) -> ColumnFile:
     Raises:
         BadInput: a file with faults (all of them named).
     """
-    raw, faults = read_yaml(path)
-    try:
-        file = ColumnFile.model_validate(raw)
-    except ValidationError as error:
-        raise BadInput([*faults, *(_fault(details, path) for details in error.errors())]) from None
-    if faults:
-        raise BadInput(faults)
-    return file
-
-
-def _fault(details: Any, path: Path) -> Fault:
-    steps = list(details["loc"])
-    place = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
-    where = f"{path}: {place}" if place else str(path)
-    if details["type"] == "extra_forbidden":
-        owner: type[BaseModel] = ColumnEntry if len(steps) > 1 else ColumnFile
-        keys = list(owner.model_fields)
-        hint = did_you_mean(str(steps[-1]), keys) or f"known keys: {', '.join(keys)}"
-        return Fault(where, "unknown key", hint)
-    if details["type"] == "missing":
-        return Fault(where, "is missing")
-    message = details["msg"]
-    return Fault(where, message[0].lower() + message[1:])
+    return load_document(ColumnFile, path, {"columns": ColumnEntry})

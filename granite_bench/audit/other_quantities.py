@@ -19,7 +19,8 @@ from granite_bench.audit.quantities import (
     with_variant,
     without,
 )
-from granite_bench.audit.raw import EXTERNAL, RawResults, score_of
+from granite_bench.audit.raw import RawResults, score_of
+from granite_bench.selection import EXTERNAL
 
 _METRICS = (
     "main_score", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5", "ndcg_at_20", "ndcg_at_100", "map_at_10",

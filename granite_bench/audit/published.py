@@ -8,6 +8,7 @@ as it is printed, because its digits say how exactly it was printed.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ COLUMNS = ("source", "table", "model", "column", "value", "unit", "note")
 _MAY_BE_EMPTY = {"model", "note"}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _FLOAT_SLACK = 1e-9
+_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def read_published(files: Sequence[Path]) -> list[PublishedCell]:
     for path in files:
         try:
             cells += _read_file(path, faults)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, UnicodeDecodeError) as error:
             faults.append(Fault(str(path), f"cannot be read as CSV in UTF-8: {error}"))
     faults += _repeated(cells)
     if faults:
@@ -115,14 +117,14 @@ def read_published(files: Sequence[Path]) -> list[PublishedCell]:
 
 
 def _read_file(path: Path, faults: list[Fault]) -> list[PublishedCell]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = _numbered(csv.reader(file, strict=True))
-        line, heads = next(rows, (1, []))
-        faulty = _head_faults(f"{path}:{line}", [head.lstrip("\ufeff") for head in heads])
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        broken: list[Fault] = []
+        rows = _numbered(csv.reader(file, strict=True), path, broken)
+        line, order = next(rows, (1, []))
+        faulty = broken or _head_faults(f"{path}:{line}", order)
         if faulty:
             faults += faulty
             return []
-        order = [head.lstrip("\ufeff") for head in heads]
         cells = []
         for line, row in rows:
             found = _row_faults(f"{path}:{line}", order, row)
@@ -132,16 +134,25 @@ def _read_file(path: Path, faults: list[Fault]) -> list[PublishedCell]:
             fields = dict(zip(order, row, strict=True))
             printed = fields.pop("value")
             cells.append(PublishedCell(printed=printed, path=path, line=line, **fields))
+        faults += broken
     return cells
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """(the line a row starts on, the row); a quoted field may go over several lines."""
+def _numbered(
+    reader: Iterator[list[str]], path: Path, faults: list[Fault]
+) -> Iterator[tuple[int, list[str]]]:
+    """
+    (the line a row starts on, the row); a quoted field may go over several lines. What ends the
+    reading is a fault.
+    """
     start = 1
-    for row in reader:
-        if row:
-            yield start, row
-        start = reader.line_num + 1  # type: ignore[attr-defined]
+    try:
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1  # type: ignore[attr-defined]
+    except csv.Error as error:
+        faults.append(Fault(f"{path}:{start}", f"cannot be read as CSV: {error}"))
 
 
 def _head_faults(where: str, heads: Sequence[str]) -> list[Fault]:
@@ -175,9 +186,9 @@ def _row_faults(where: str, heads: Sequence[str], row: Sequence[str]) -> list[Fa
         return [Fault(where, f"has {len(row)} fields, the first line has {len(heads)}", hint)]
     faults = []
     for head, text in zip(heads, row, strict=True):
-        if head == "value" and not _NUMBER.fullmatch(text):
+        if head == "value" and not (_NUMBER.fullmatch(text) and math.isfinite(float(text))):
             hint = "one number in digits (1455, 50.6, -2.2); a bound or a range goes to the note"
-            faults.append(Fault(where, f"value '{text}' is not a number", hint))
+            faults.append(Fault(where, f"value '{text[:_SHOWN]}' is not a number", hint))
         elif not text.strip() and head not in _MAY_BE_EMPTY:
             faults.append(Fault(where, f"{head} is empty"))
     return faults

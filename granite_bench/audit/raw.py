@@ -17,8 +17,8 @@ from typing import Any
 from granite_bench.audit.quantities import Fact, Gap, Mean, Quantity, TaskScore, Variant
 from granite_bench.model_facts import ModelFacts, facts_of
 from granite_bench.results import Result
-
-EXTERNAL = "external"
+from granite_bench.scores import Evaluation, metric_names
+from granite_bench.selection import EXTERNAL
 
 _SAME_METRIC = {
     "accuracy_at_1": ("accuracy_at_1", "hit_rate_at_1", "precision_at_1"),
@@ -207,8 +207,7 @@ def score_of(result: Result, wanted: TaskScore) -> Value:
             entry = result.scores.get(split, {}).get(subset, {})
             number = metric_of(entry, wanted.metric)
             if number is None:
-                place = "" if subset == "default" else f"[{subset}]"
-                missing.append(f"{wanted.task}{place} {split}")
+                missing.append(Evaluation(wanted.task, split, subset, wanted.metric).label)
             else:
                 values.append(number)
     whole = values and not missing
@@ -223,10 +222,7 @@ def score_of(result: Result, wanted: TaskScore) -> Value:
 
 def metric_of(entry: Mapping[str, Any], metric: str) -> float | None:
     """A metric of one split and subset, also by the names that older versions of mteb gave it."""
-    names = _SAME_METRIC.get(metric, (metric,))
-    if metric.endswith("map_at_1000"):  # mteb 1's reranking results have one "map" alone
-        names = (*names, "map")
-    for name in names:
+    for name in _SAME_METRIC.get(metric, metric_names(metric)):
         value = entry.get(name)
         # A correlation may be negative; NaN compares as false and counts as missing.
         if isinstance(value, int | float) and -1 <= value <= 1:

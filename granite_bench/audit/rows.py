@@ -112,31 +112,16 @@ def explained_row(average: Case, cases: Cases) -> list[str]:
     return texts
 
 
-@dataclass(frozen=True)
-class Contradiction:
-    """
-    One quantity of one model, printed differently.
-
-    Attributes:
-        cases: every cell that prints it, in the order of the files.
-    """
-
-    model: str
-    column: str
-    cases: tuple[Case, ...]
-
-    @property
-    def is_score(self) -> bool:
-        """Whether it is a score or a size; speeds change with what they were measured on."""
-        return not isinstance(self.cases[0].quantity, NoRaw)
-
-
-def contradictions(cases: Cases) -> list[Contradiction]:
+def contradictions(cases: Cases) -> list[list[Case]]:
     """
     The same quantity of the same model with printed values that rounding cannot reconcile.
 
     A value with fewer digits stands for any that rounds to it: 65 and 65.2 agree, 65.1 and 65.2
-    do not. Scores first.
+    do not.
+
+    Returns:
+        Of each every cell that prints it, in the order of the files. Scores and sizes first:
+        speeds change with what they were measured on.
     """
     found: dict[tuple[object, ...], list[Case]] = {}
     for case in cases.all:
@@ -144,11 +129,11 @@ def contradictions(cases: Cases) -> list[Contradiction]:
             unit = case.cell.unit if isinstance(case.quantity, NoRaw | Fact) else ""
             found.setdefault((case.model, case.quantity, unit), []).append(case)
     contradicting = [
-        Contradiction(group[0].model, group[0].cell.column, tuple(group))
+        group
         for group in found.values()
         if not all(_same(one, other) for one in group for other in group)
     ]
-    return sorted(contradicting, key=lambda each: not each.is_score)
+    return sorted(contradicting, key=lambda group: isinstance(group[0].quantity, NoRaw))
 
 
 def _same(one: Case, other: Case) -> bool:

@@ -13,6 +13,7 @@ from granite_bench.audit.matching import Match, Option, Scene, is_score, matchin
 from granite_bench.audit.published import n_decimals
 from granite_bench.audit.quantities import Fact, Gap
 from granite_bench.audit.rows import row_mean
+from granite_bench.printed import some
 
 
 def exchanged_in_row(case: Case, scene: Scene) -> Iterator[Match]:
@@ -123,10 +124,7 @@ def own_row(case: Case, scene: Scene) -> Iterator[Match]:
     off = [part.cell.column for part in row.parts if part.verdict == DIFFERS]
     text = f"the mean of the printed row ({shown(case, row.mean)})"
     if off:
-        text += f", in which {', '.join(off[:3])}" + (
-            f" and {len(off) - 3} more" if off[3:] else ""
-        )
-        text += " differ" + ("" if len(off) > 1 else "s")
+        text += f", in which {some(off, 3)} differ{'' if len(off) > 1 else 's'}"
     else:
         text += ": of rounded scores"
     yield Match("own_row", (), text)

@@ -43,6 +43,9 @@ def cluster_faults(
     if address is not None and devices:
         problem = "are devices of this machine, and --ray names a cluster"
         faults.append(Fault("--devices", problem, "give one of the two"))
+    if address is not None and "@" in address:
+        problem = "has a user name or a password in it"
+        faults.append(Fault("--ray", problem, f"{AUTO}, host:port or ray://host:port"))
     others = {"--device": device, "--endpoint": endpoint}
     for name, value in others.items():
         if value is not None:

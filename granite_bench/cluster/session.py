@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from granite_bench.cluster.options import AUTO, ClusterOptions
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.provenance import usable_cores
 
 STORE_BYTES = 512 * 2**20
@@ -132,7 +132,7 @@ def _on_node(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unreachable(options: ClusterOptions, error: Exception) -> Fault:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = first_line(error)
     if options.address is None:
         return Fault("--devices", f"Ray did not start on this machine: {said}", "see its message")
     if options.address == AUTO:

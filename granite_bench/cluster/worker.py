@@ -2,8 +2,8 @@
 One process with a model: shards of texts to vectors in the store, and work where vectors are.
 
 A Worker is the class of a Ray actor that serves several calls at a time: while the model has one
-shard, the next is tokenised. Nothing of Ray is in it. What comes of a call is an answer: an error
-that any worker would meet again is one too, while whatever is raised is this worker's own trouble.
+shard, the next is tokenised. Nothing of Ray is in it. An error that any worker would meet is an
+answer (Failed); what a call raises is this worker's own trouble.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,13 @@ from granite_bench.engine.vectors import OfPart, Vectors
 from granite_bench.errors import GraniteBenchError, StorageError, TaskError
 from granite_bench.files import Place
 from granite_bench.form_loading import free_memory
+from granite_bench.locations import WHAT_TO_CHECK, reason, stamp_of
 from granite_bench.provenance import hardware, package_versions
 
 KEPT_PARTS = 2
 """Parts of corpora whose vectors are kept for the next variant: queries and documents."""
+
+Kind = Literal["dense", "sparse", "reranker", "whole"]
 
 LoadForm = Callable[["Place | None", "str | None"], Form]
 """Loads a model that keeps its vectors at a place, on a device; sent to the workers."""
@@ -62,7 +65,7 @@ class Facts:
         load_seconds: what loading took.
     """
 
-    kind: str
+    kind: Kind
     backend: Mapping[str, Any]
     identity: Mapping[str, Any]
     sparse: bool
@@ -141,7 +144,7 @@ class Worker:
             import torch
 
             torch.set_num_threads(threads)
-        self._tokenizing, self._computing = threading.Lock(), threading.Lock()
+        self._computing = threading.Lock()
         self._form: Any = None
         self._free_since = 0.0
         self._parts: dict[tuple[Instruction, str], Vectors[Any]] = {}
@@ -156,7 +159,7 @@ class Worker:
             store: where all workers keep them; None: this one keeps its own, as long as it lives.
             marker: the name of a file that the driver wrote into *store*.
         """
-        with self._tokenizing, self._computing:
+        with self._computing:
             if self._form is not None:
                 self._form = None
                 self._parts.clear()
@@ -164,14 +167,11 @@ class Worker:
             self.close()  # vectors of the last model
             if store is None:
                 self._own_folder = _folder_of_this_process()
-            elif marker is not None and not (store / marker).exists():
-                return Failed(
-                    StorageError(
-                        f"{store} on {socket.gethostname()} is not what the driver sees there\n"
-                        "  name a folder that all nodes share with --vectors, or a URL such as "
-                        "s3://bucket/vectors; with --no-vectors each worker keeps its own"
-                    )
-                )
+            elif marker is not None:
+                try:
+                    stamp_of(store / marker)
+                except OSError as error:
+                    return Failed(_another_store(store, error))
             started = time.perf_counter()
             try:
                 form = load(store or self._own_folder, self.device)
@@ -187,8 +187,7 @@ class Worker:
         began = time.perf_counter()
         encoder = self._form.encoder
         batches: BatchEncoder[Any] = encoder.shard_encoder
-        with self._tokenizing:
-            tokens = encoder.backend.tokenize(texts, instruction)
+        tokens = encoder.backend.tokenize(texts, instruction)
         with self._computing:
             places = encoder.places(instruction, text_keys(texts), look=False)
             cost, n_cuts = EncodingCost(), len(batches.budget_cuts)
@@ -249,11 +248,10 @@ class Worker:
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of the model's backend that needs no device; Failed where it says why."""
-        with self._tokenizing:
-            try:
-                return getattr(self._form.encoder.backend, method)(*arguments)
-            except GraniteBenchError as error:
-                return Failed(_portable(error))
+        try:
+            return getattr(self._form.encoder.backend, method)(*arguments)
+        except GraniteBenchError as error:
+            return Failed(_portable(error))
 
     def ping(self) -> None:
         """Nothing; that it answers says that there is room for this process."""
@@ -272,12 +270,25 @@ class _Unseen:
         """Ignored."""
 
 
+def _another_store(store: Place, error: OSError) -> StorageError:
+    """Why this machine cannot keep vectors where the driver looks for them."""
+    here = f"{store} on {socket.gethostname()}"
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return StorageError(f"{here} cannot be read: {reason(error)}\n  {WHAT_TO_CHECK}")
+    return StorageError(
+        f"{here} is not what the driver sees there\n"
+        "  name a folder that all nodes share with --vectors, or a URL such as "
+        "s3://bucket/vectors; with --no-vectors each worker keeps its own"
+    )
+
+
 def _facts(form: Form, load_seconds: float) -> Facts:
     if isinstance(form, ObservedSearch | RerankerOfMteb):
         return Facts(
             "whole", {}, {}, False, True, 0, ("", ""), None, {}, package_versions(), load_seconds
         )
-    encoder, kind, prefixes, tokenizer = form.encoder, "dense", ("", ""), None
+    encoder, prefixes, tokenizer = form.encoder, ("", ""), None
+    kind: Kind = "dense"
     if isinstance(form, Reranker):
         kind, prefixes, tokenizer = "reranker", form.prefixes, form.tokenizer
     elif isinstance(form, SparseRetriever):

@@ -17,7 +17,8 @@ from granite_bench.errors import ExitCode
 from granite_bench.files import Place, size_text
 
 if TYPE_CHECKING:
-    from granite_bench.engine.vector_cache import CachedConfiguration, Removed
+    from granite_bench.engine.vector_cache import CachedConfiguration
+    from granite_bench.engine.vector_prune import Removed
 
 _SHOWN = ("revision", "role", "dtype", "truncated_to", "prompt")
 """Settings that have a column of their own."""
@@ -27,16 +28,23 @@ _LONGEST_SETTING = 24
 
 @click.group(
     cls=Commands,
-    epilog="\b\nExamples:\n"
-    "  granite-bench cache list\n"
-    "  granite-bench cache verify --repair\n"
-    "  granite-bench cache prune --older-than 30d --max-size 20GB --dry-run",
+    examples=(
+        "granite-bench cache list",
+        "granite-bench cache verify --repair",
+        "granite-bench cache prune --older-than 30d --max-size 20GB --dry-run",
+    ),
 )
 def cache() -> None:
     """List, verify and prune the vectors that runs keep."""
 
 
-@cache.command("list")
+@cache.command(
+    "list",
+    examples=(
+        "granite-bench cache list",
+        "granite-bench cache list --vectors s3://bucket/vectors --format json",
+    ),
+)
 @vectors_option
 @click.option(
     "--format",
@@ -44,9 +52,10 @@ def cache() -> None:
     type=click.Choice(["terminal", "json"]),
     default="terminal",
     show_default=True,
+    help="What to print.",
 )
 def list_(vectors: str | None, form: str) -> None:
-    """List the configurations whose vectors are kept: texts, size, when last used."""
+    """List what vectors are kept: models, settings, texts, size, when last used."""
     from granite_bench.engine.vector_cache import differing
 
     folder, cached = _cached(vectors)
@@ -72,7 +81,9 @@ def list_(vectors: str | None, form: str) -> None:
     click.echo(f"{folder}: {_counted(len(cached), 'configuration')}, {size}")
 
 
-@cache.command()
+@cache.command(
+    examples=("granite-bench cache verify", "granite-bench cache verify --repair"),
+)
 @vectors_option
 @click.option("--repair", is_flag=True, help="Remove what is broken; it is encoded again.")
 def verify(vectors: str | None, repair: bool) -> None:
@@ -83,7 +94,8 @@ def verify(vectors: str | None, repair: bool) -> None:
     """
     from tqdm import tqdm
 
-    from granite_bench.engine.vector_cache import check_shards, remove_broken
+    from granite_bench.engine.vector_cache import check_shards
+    from granite_bench.engine.vector_prune import remove_broken
 
     folder, cached = _cached(vectors)
     checked = []
@@ -112,10 +124,18 @@ def verify(vectors: str | None, repair: bool) -> None:
     _exit_if_kept(removed)
 
 
-@cache.command()
+@cache.command(
+    examples=(
+        "granite-bench cache prune --older-than 30d --dry-run",
+        "granite-bench cache prune --model intfloat/e5-small-v2 --max-size 20GB",
+        "granite-bench cache prune --all",
+    ),
+)
 @vectors_option
 @click.option("--older-than", metavar="AGE", help="Not used for so long: 12h, 30d, 8w.")
-@click.option("--model", "models", multiple=True, help="Of this model; may be repeated.")
+@click.option(
+    "--model", "models", multiple=True, metavar="MODEL", help="Of this model; may be repeated."
+)
 @click.option(
     "--max-size",
     metavar="SIZE",
@@ -132,11 +152,12 @@ def prune(
     dry_run: bool,
 ) -> None:
     """
-    Remove vectors, configuration by configuration; options narrow each other.
+    Remove vectors; options narrow each other.
 
-    Folders of older formats, unreadable ones, and what killed runs left always go.
+    A model with its settings goes or stays as a whole. Folders of older formats, unreadable ones,
+    and what killed runs left always go.
     """
-    from granite_bench.engine.vector_cache import (
+    from granite_bench.engine.vector_prune import (
         left_bytes,
         parse_age,
         parse_size,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from granite_bench.commands.compare import KINDS
+from granite_bench.commands.given import given_options
+from granite_bench.commands.help import Command, under
 from granite_bench.commands.run_options import prepare_run, run_options
+from granite_bench.console import as_far_as_read
 from granite_bench.errors import BadInput, Fault
 
 if TYPE_CHECKING:
@@ -31,74 +33,88 @@ def _show_policy(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench check --suite quickstart --baseline baseline.json --update-baseline\n"
-    "  granite-bench check --suite quickstart --baseline baseline.json --junit check.xml\n"
-    "  granite-bench check --suite S --baseline results --model A --dims 128 --baseline-model A\n"
-    "  granite-bench check --suite S --baseline B --update-baseline --accept 'shorter texts'\n"
-    "\n"
-    "Exit codes: 0 passed, 1 something got worse, 2 bad input or not like for like, 3 something is "
-    "missing or failed to run."
+    cls=Command,
+    epilog="Exit codes: 0 passed, 1 something got worse, 2 bad input or not like for like, "
+    "3 something is missing or failed to run.",
+    examples=(
+        "granite-bench check --suite quickstart --baseline baseline.json --update-baseline",
+        "granite-bench check --suite quickstart --baseline baseline.json --junit check.xml",
+        "granite-bench check --suite quickstart --baseline results --dims 128 \\\n"
+        "    --model quickstart/all-MiniLM-L6-v2 --baseline-model quickstart/all-MiniLM-L6-v2",
+        "granite-bench check --suite quickstart --baseline baseline.json --update-baseline \\\n"
+        "    --accept 'half the dimensions, a quarter of the cost'",
+    ),
 )
-@click.option("--suite", required=True, help="A suite's name or its file.")
-@click.option(
-    "--baseline",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A results folder, or the file that --update-baseline writes.",
+@under(
+    "What to judge, and by what",
+    click.option("--suite", required=True, metavar="SUITE", help="A suite's name or its file."),
+    click.option(
+        "--baseline",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="A results folder, or the file that --update-baseline writes.",
+    ),
+    click.option(
+        "--policy",
+        type=click.Path(path_type=Path),
+        help="What may get worse, and by how much (YAML).  [default: see --show-policy]",
+    ),
+    click.option(
+        "--show-policy",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_policy,
+        help="Print the default policy, and stop.",
+    ),
+    click.option(
+        "--baseline-model",
+        metavar="NAME",
+        help="Hold all candidates against this model of the baseline, such as variants against the "
+        "full model.  [default: the one of the same name]",
+    ),
+    click.option(
+        "--speed-against",
+        metavar="MODEL",
+        help="The id or folder to load the baseline's model from, where a policy judges speed.",
+    ),
+    click.option("--no-run", is_flag=True, help="Run nothing: judge the results that are there."),
+    click.option(
+        "--allow",
+        "allowed",
+        multiple=True,
+        type=click.Choice(KINDS),
+        help="Judge results all the same that are not like for like in this; may be repeated.",
+    ),
 )
-@click.option(
-    "--policy",
-    type=click.Path(path_type=Path),
-    help="What may get worse, and by how much (YAML).  [default: see --show-policy]",
+@under(
+    "The next baseline",
+    click.option(
+        "--update-baseline",
+        "update",
+        is_flag=True,
+        help="Write what was measured to the baseline's file, if the check passed.",
+    ),
+    click.option(
+        "--accept",
+        "accepted",
+        metavar="REASON",
+        help="Update the baseline though something got worse; the reason is kept in its history.",
+    ),
 )
-@click.option(
-    "--show-policy",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_policy,
-    help="Print the default policy, and stop.",
+@under(
+    "Files for other programs",
+    click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file."),
+    click.option(
+        "--json", "as_json", type=click.Path(path_type=Path), help="Write JSON to this file."
+    ),
+    click.option(
+        "--summary",
+        type=click.Path(path_type=Path),
+        help="Write Markdown to this file.  [default: GitHub's step summary, in a workflow]",
+    ),
+    click.option("--no-annotations", is_flag=True, help="No annotations in a GitHub workflow."),
 )
-@click.option(
-    "--baseline-model",
-    metavar="NAME",
-    help="Hold all candidates against this model of the baseline, such as variants against the "
-    "full model.  [default: the one of the same name]",
-)
-@click.option(
-    "--speed-against",
-    metavar="MODEL",
-    help="The id or folder to load the baseline's model from, where a policy judges speed.",
-)
-@click.option("--no-run", is_flag=True, help="Run nothing: judge the results that are there.")
-@click.option(
-    "--allow",
-    "allowed",
-    multiple=True,
-    type=click.Choice(KINDS),
-    help="Judge results all the same that are not like for like in this; may be repeated.",
-)
-@click.option(
-    "--update-baseline",
-    "update",
-    is_flag=True,
-    help="Write what was measured to the baseline's file, if the check passed.",
-)
-@click.option(
-    "--accept",
-    "accepted",
-    metavar="REASON",
-    help="Update the baseline though something got worse; the reason is kept in its history.",
-)
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file.")
-@click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write JSON to this file.")
-@click.option(
-    "--summary",
-    type=click.Path(path_type=Path),
-    help="Write Markdown to this file.  [default: GitHub's step summary, in a workflow]",
-)
-@click.option("--no-annotations", is_flag=True, help="No annotations in a GitHub workflow.")
 @run_options
 @click.pass_context
 def check(
@@ -112,7 +128,11 @@ def check(
     no_run: bool,
     **options: Any,
 ) -> None:
-    """Run models on a suite, and fail where they are worse than a baseline by more than allowed."""
+    """
+    Judge a change: nothing may be worse than a policy allows.
+
+    What is missing is run; every task, part and the average is compared with the baseline.
+    """
     outputs = _Outputs(suite, junit, as_json, summary, not no_annotations)
     # Whatever ends this process, nobody reads the files of an earlier check for its own.
     outputs.begin()
@@ -139,8 +159,8 @@ def _check(
     accepted: str | None,
     **options: Any,
 ) -> Check:
-    from granite_bench.gate.checking import Request
     from granite_bench.gate.checking import check as run_check
+    from granite_bench.gate.request import Request
 
     request = Request(
         suite=suite,
@@ -171,6 +191,10 @@ def _check(
     )
 
 
+_LOG_WIDTH = 120
+"""Columns that GitHub shows of a log."""
+
+
 @dataclass(frozen=True)
 class _Outputs:
     """Where a check goes, beside the terminal."""
@@ -183,15 +207,15 @@ class _Outputs:
 
     def write(self, check: Check) -> None:
         """The check, to all that was asked for."""
-        from rich.console import Console
-
         from granite_bench.files import write_atomically
         from granite_bench.report.gate import as_json, print_check, step_summary
-        from granite_bench.report.github import annotations
+        from granite_bench.report.github import check_annotations
         from granite_bench.report.junit import as_junit
+        from granite_bench.report.text import terminal
 
-        # A pipe has no width; what GitHub shows of a log is wide enough for this.
-        print_check(check, Console(width=None if sys.stdout.isatty() else 120))
+        # A reader that goes away changes neither the files nor the verdict.
+        with as_far_as_read():
+            print_check(check, terminal(_LOG_WIDTH))
         if self.junit is not None:
             write_atomically(self.junit, as_junit(check))
         if self.json is not None:
@@ -200,9 +224,7 @@ class _Outputs:
             write_atomically(self.summary, step_summary(check).encode())
         else:
             self._append_step_summary(step_summary(check))
-        if self._in_workflow:
-            for line in annotations(check):
-                click.echo(line)
+        self._annotate(check_annotations(check))
 
     def begin(self) -> None:
         """Put files that say that the check did not finish in the place of earlier ones."""
@@ -218,9 +240,7 @@ class _Outputs:
         self._write_refusal(faults, REFUSED)
         if self.summary is None:
             self._append_step_summary(refusal_summary(self.suite, faults))
-        if self._in_workflow:
-            for line in refusal_annotations(faults):
-                click.echo(line)
+        self._annotate(refusal_annotations(faults))
 
     def _write_refusal(self, faults: Sequence[Fault], status: str) -> None:
         from granite_bench.files import write_atomically
@@ -242,9 +262,12 @@ class _Outputs:
             with Path(named).open("a", encoding="utf-8") as file:
                 file.write(text)
 
-    @property
-    def _in_workflow(self) -> bool:
-        return self.annotate and os.environ.get("GITHUB_ACTIONS") == "true"
+    def _annotate(self, lines: Iterable[str]) -> None:
+        """For the log of a GitHub workflow, which makes them annotations."""
+        if self.annotate and os.environ.get("GITHUB_ACTIONS") == "true":
+            with as_far_as_read():
+                for line in lines:
+                    click.echo(line)
 
 
 _NOT_AGAIN = {"update", "accepted", "junit", "as_json", "summary", "no_annotations", "tasks"}
@@ -255,13 +278,7 @@ class _Reproduction:
     """The options of a command line, for the command that comes to a verdict again."""
 
     def __init__(self, ctx: click.Context) -> None:
-        self._given = {
-            str(option.name): (option, ctx.params[str(option.name)])
-            for option in ctx.command.params
-            if isinstance(option, click.Option)
-            and option.name in ctx.params
-            and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-        }
+        self._given = given_options(ctx)
 
     def __call__(self, model: str, settings: Mapping[str, Any], task: str, *, run: bool) -> str:
         """See checking.Reproduce."""
@@ -274,22 +291,12 @@ class _Reproduction:
             without.add("no_run")
             model = name_without(model, settings, settings)
         words = ["granite-bench", "check"]
-        for name, (option, value) in self._given.items():
+        for name, given in self._given.items():
             if name not in without:
-                words += _words(option, value)
+                words += given
         words += ["--model", model] if model else []
         for name, value in sorted(settings.items()) if run else ():
             if name in RUN_OPTIONS and RUN_OPTIONS[name] not in words:
                 words += [RUN_OPTIONS[name], str(value)]
         words += ["--task", task] if task else []
         return shlex.join(words)
-
-
-def _words(option: click.Option, value: Any) -> list[str]:
-    """An option as it was given."""
-    name = max(option.opts, key=len)
-    if option.is_flag:
-        return [name if value or not option.secondary_opts else max(option.secondary_opts, key=len)]
-    if option.multiple:
-        return [word for each in value for word in (name, str(each))]
-    return [name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

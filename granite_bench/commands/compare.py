@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from granite_bench.commands.help import Command
 from granite_bench.commands.options import mirror_option, results_option
 from granite_bench.errors import ExitCode
 
@@ -26,14 +27,21 @@ N_CHANGED = 5
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench compare BAAI/bge-base-en-v1.5 intfloat/e5-base-v2 --suite beir-light\n"
-    "  granite-bench compare M M@dim=128 M@dim=128,precision=int8 --suite quickstart\n"
-    "  granite-bench compare before::local/m after::local/m --suite quickstart --format html\n"
-    "  granite-bench compare A B C --suite miracl --require 'max_params=100M nDCG@10[de]>=0.55'"
+    cls=Command,
+    examples=(
+        "granite-bench compare BAAI/bge-base-en-v1.5 intfloat/e5-base-v2 --suite beir",
+        "granite-bench compare intfloat/e5-base-v2 intfloat/e5-small-v2 --suite nano \\\n"
+        "    --require 'max_params=100M min_average=50%'",
+        "granite-bench compare local/my-model local/my-model@dim=128,precision=int8 \\\n"
+        "    --suite quickstart",
+        "granite-bench compare before::local/my-model after::local/my-model --suite quickstart \\\n"
+        "    --format html",
+    ),
 )
 @click.argument("models", nargs=-1, required=True, metavar="A B [C]...")
-@click.option("--suite", required=True, help="The suite, by name or as a YAML file.")
+@click.option(
+    "--suite", required=True, metavar="SUITE", help="The suite, by name or as a YAML file."
+)
 @results_option
 @click.option(
     "--require",
@@ -49,6 +57,7 @@ N_CHANGED = 5
 )
 @click.option(
     "--protocol",
+    metavar="PROTOCOL",
     help="Take speeds of this protocol.  [default: the one that most of the models have]",
 )
 @click.option(
@@ -72,7 +81,14 @@ N_CHANGED = 5
     help="Show the texts of those queries and documents too, where the data are on this machine.",
 )
 @mirror_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="terminal",
+    show_default=True,
+    help="What to write.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -90,11 +106,13 @@ def compare(
     **options: Any,
 ) -> None:
     """
-    Compare models B, C, ... with model A on the results of a suite.
+    Compare models: beyond noise, where, and at what cost?
 
+    Each of B, C, ... is held against A, on the results of a suite.
     A model is named as tables print it; or as MODEL@dim=128,precision=int8 (a variant),
     MODEL@REVISION, FOLDER::MODEL (from that results folder alone), or by its local folder.
-    Nothing is run. Exit code 2 where results are not like for like, 3 where some are missing.
+    Nothing is run. Exit code 2 where results are not like for like or --require leaves nothing
+    to compare, 3 where some are missing.
     """
     models, require = _apart(models, require)
     if len(models) < 2:
@@ -104,6 +122,9 @@ def compare(
     from granite_bench.report.comparison import report_of
 
     write_comparison(report_of(side, found, notes), form, out)
+    if not side.pairs:
+        click.echo("nothing was compared: see who does not meet --require", err=True)
+        sys.exit(ExitCode.BAD_INPUT)
     if not side.complete:
         sys.exit(ExitCode.INCOMPLETE)
 
@@ -157,11 +178,9 @@ def write_comparison(report: ComparisonReport, form: str, out: Path | None) -> N
     from granite_bench.report import comparison_formats
 
     if form == "terminal" and out is None:
-        from rich.console import Console
+        from granite_bench.report.text import terminal
 
-        # A pipe has no width; 80 columns would fold a table that a file has room for.
-        console = Console(width=None if sys.stdout.isatty() else 240)
-        comparison_formats.print_comparison(report, console)
+        comparison_formats.print_comparison(report, terminal())
         return
     if form == "html":
         from granite_bench.report.comparison_page import comparison_page

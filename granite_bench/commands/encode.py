@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from granite_bench.commands.options import subsets_option
-from granite_bench.commands.run_options import prepare_run, run_options
+from granite_bench.commands.help import Command, under
+from granite_bench.commands.run_options import encode_options, prepare_run, subset_option
 from granite_bench.console import print_rows
-from granite_bench.errors import BadInput, ExitCode, Fault
+from granite_bench.errors import ExitCode
 
 if TYPE_CHECKING:
     from granite_bench.encoding_ahead import Filled
@@ -44,32 +44,40 @@ class Shard(click.ParamType[Any]):
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench encode english-retrieval --model ibm-granite/granite-embedding-english-r2\n"
-    "  granite-bench encode miracl --model M --vectors /shared/vectors --shard 3/16\n"
-    "\n"
-    "Every share may run at any time, on any machine that sees the same --vectors; together they "
-    "encode everything, and a run then finds it there. A share that was killed goes on where it "
-    "was. docs/clusters.md has a script for Slurm."
+    cls=Command,
+    examples=(
+        "granite-bench encode english-retrieval \\\n"
+        "    --model ibm-granite/granite-embedding-english-r2",
+        "granite-bench encode miracl --model intfloat/multilingual-e5-base \\\n"
+        "    --vectors /shared/vectors --shard 3/16",
+    ),
 )
 @click.argument("suite", required=False)
-@run_options
-@subsets_option
-@click.option(
-    "--shard",
-    type=Shard(),
-    metavar="K/N",
-    default=(1, 1),
-    help="Encode the K-th of N shares of about as many tokens, K from 1 to N.  [default: 1/1]",
+@encode_options
+@subset_option
+@under(
+    "What to run",
+    click.option(
+        "--shard",
+        type=Shard(),
+        metavar="K/N",
+        default=(1, 1),
+        help="Encode the K-th of N shares of about as many tokens, K from 1 to N.  [default: 1/1]",
+    ),
 )
-def encode(suite: str | None, shard: tuple[int, int], no_vectors: bool, **options: Any) -> None:
-    """Encode the texts of SUITE, or of the tasks given with --task, and score nothing."""
+def encode(suite: str | None, shard: tuple[int, int], **options: Any) -> None:
+    """
+    Fill the store of vectors ahead of a run.
+
+    Encodes the texts of SUITE, or of the tasks given with --task, and scores nothing. Shares may
+    run at any time, on any machine that sees the same --vectors; together they encode everything,
+    and a run then finds it there. A share that was killed goes on where it was. docs/clusters.md
+    has a script for Slurm.
+    """
     from granite_bench.disk_space import require_room_for_vectors
     from granite_bench.encoding_ahead import fill_store
 
-    if no_vectors:
-        raise BadInput(Fault("--no-vectors", "encode makes nothing but vectors", "leave it out"))
-    prepared = prepare_run(suite, no_vectors=False, **options)
+    prepared = prepare_run(suite, **options)
     vectors = prepared.options.vectors
     if vectors is None:
         raise ValueError("a run without --no-vectors has a store")

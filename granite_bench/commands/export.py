@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from granite_bench.commands.help import Command
 from granite_bench.commands.options import mirror_option, trust_option
 from granite_bench.devices import BACKENDS
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench export quickstart/all-MiniLM-L6-v2 --backend onnx\n"
-    "  granite-bench export path/to/model --backend openvino --quantize int8 --out path/to/model"
+    cls=Command,
+    examples=(
+        "granite-bench export quickstart/all-MiniLM-L6-v2 --backend onnx",
+        "granite-bench export path/to/model --backend openvino --quantize int8 --out path/to/model",
+    ),
 )
 @click.argument("model")
 @click.option(
@@ -42,7 +46,11 @@ def export(
     mirror: Path | None,
     trusted: tuple[str, ...],
 ) -> None:
-    """Write MODEL as a file that run --backend and parity take."""
+    """
+    Write a model as a file for ONNX Runtime or OpenVINO.
+
+    MODEL is an id or a folder. run --backend and parity take the file.
+    """
     from granite_bench.exported import exports_folder
     from granite_bench.exported.writing import export as write
     from granite_bench.files import size_text
@@ -57,4 +65,5 @@ def export(
     click.echo(
         f"least cosine of its vectors to the model's, on a few texts: {made.least_cosine:.5f}"
     )
-    click.echo(f"next: granite-bench parity {model} --backend-file {made.file.name} --task TASK")
+    again = shlex.join(["granite-bench", "parity", model, "--backend-file", made.file.name])
+    click.echo(f"next: {again} --task TASK")

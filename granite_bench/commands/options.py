@@ -1,4 +1,4 @@
-"""Options that several verbs share, and kinds of values."""
+"""Options that several commands share, and kinds of values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from granite_bench.errors import did_you_mean
 class Numbers(click.ParamType[Any]):
     """Numbers above 0 separated by commas, or one of a few words."""
 
-    name = "numbers"
+    name = "n,..."  # as help shows it
 
     def __init__(self, what: str, words: Sequence[str] = ()) -> None:
         self._what = what
@@ -35,7 +35,7 @@ class Numbers(click.ParamType[Any]):
 class Names(click.ParamType[Any]):
     """Known names separated by commas."""
 
-    name = "names"
+    name = "name,..."
 
     def __init__(self, what: str, known: Sequence[str]) -> None:
         self._what = what
@@ -56,7 +56,7 @@ class Names(click.ParamType[Any]):
 class Words(click.ParamType[Any]):
     """Words separated by commas."""
 
-    name = "words"
+    name = "word,..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
         """The words, in their order; some may be the same."""
@@ -75,24 +75,22 @@ results_option = click.option(
     type=click.Path(path_type=Path),
     default=(Path("results"),),
     show_default="results",
-    help="A results folder, or a clone of mteb's public results; may be repeated.",
+    help="Read this results folder, or clone of mteb's public results; may be repeated.",
 )
 
 mirror_option = click.option(
     "--mirror",
     type=click.Path(path_type=Path),
-    help="A folder with data sets and models as org/name.  [env: GRANITE_BENCH_MIRROR]",
+    help="Read data sets and models from this folder, which has them as org/name.  "
+    "[default: $GRANITE_BENCH_MIRROR, or the hub]",
 )
 
 tasks_option = click.option(
-    "--task", "tasks", multiple=True, help="A task's name or a BEIR-layout folder; may be repeated."
-)
-
-subsets_option = click.option(
-    "--subset",
-    "subsets",
+    "--task",
+    "tasks",
     multiple=True,
-    help="A subset as mteb names it, such as en; may be repeated.",
+    metavar="TASK",
+    help="A task's name or a BEIR-layout folder; may be repeated.",
 )
 
 out_option = click.option(
@@ -102,7 +100,7 @@ out_option = click.option(
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Where results go.",
+    help="Put results here.",
 )
 
 trust_option = click.option(
@@ -113,17 +111,10 @@ trust_option = click.option(
     help="Let the code that comes with this model run, at this revision; may be repeated.",
 )
 
-padding_option = click.option(
-    "--padding/--no-padding",
-    default=None,
-    help="Pad the texts of a batch, or read them end to end where the model allows it.  "
-    "[default: no padding on a GPU in half precision]",
-)
-
 vectors_option = click.option(
     "--vectors",
     type=click.Path(path_type=str),
     metavar="PATH|URL",
-    help="Where vectors are kept: a folder, or a URL that fsspec knows, such as "
-    "s3://bucket/folder.  [default: ~/.cache/granite-bench/vectors]",
+    help="Keep vectors here: a folder, or a URL that fsspec knows, such as s3://bucket/folder.  "
+    "[default: vectors in $GRANITE_BENCH_CACHE, or in ~/.cache/granite-bench]",
 )

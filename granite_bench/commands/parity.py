@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from granite_bench.commands.help import Command
 from granite_bench.commands.options import (
     mirror_option,
     out_option,
@@ -19,10 +19,12 @@ from granite_bench.devices import BACKENDS
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench parity quickstart/all-MiniLM-L6-v2 quickstart\n"
-    "  granite-bench parity path/to/model --task path/to/beir-folder --html parity.html\n"
-    "  granite-bench parity path/to/model --task NFCorpus --backend-file onnx/model_qint8.onnx"
+    cls=Command,
+    examples=(
+        "granite-bench parity quickstart/all-MiniLM-L6-v2 quickstart",
+        "granite-bench parity path/to/model --task path/to/beir-folder --html parity.html",
+        "granite-bench parity path/to/model --task NFCorpus --backend-file onnx/model_qint8.onnx",
+    ),
 )
 @click.argument("model")
 @click.argument("suite", required=False)
@@ -50,25 +52,29 @@ def parity(
     model: str, backends: Any, files: Any, html: Path | None, json: Path | None, **options: Any
 ) -> None:
     """
-    Compare exported files of MODEL with torch: vectors, nDCG@10, speed and size.
+    Compare exported files with the model in torch.
 
-    On the tasks of SUITE, or those given with --task; what is missing is run, on the CPU.
+    Their vectors, nDCG@10, speed and size, on the tasks of SUITE or those given with --task. What
+    is missing is run, on the CPU, with all dimensions and float32 vectors.
     """
-    from rich.console import Console
-
     from granite_bench.files import write_atomically
     from granite_bench.mirror import mirror_folder
     from granite_bench.parity import compare_backends, exported_variants
     from granite_bench.preparation import prepare
     from granite_bench.report.index import write_page
     from granite_bench.report.parity import as_json, parity_page, print_parity
+    from granite_bench.report.text import terminal
+    from granite_bench.results import settings_text
     from granite_bench.suite import is_overview
 
     if options["suite"] is not None and is_overview(options["suite"]):
         raise click.UsageError("name one suite; an overview has several")
     given = {name: value for name, value in options.items() if value is not None}
     prepared = prepare(models=[model], device="cpu", **given)
-    reference = prepared.plan.sources[0]
+    reference, *others = prepared.plan.sources
+    if others:
+        left = ", ".join(settings_text(each.settings) for each in others)
+        click.echo(f"only with all dimensions in float32; left out: {left}", err=True)
     mirror = mirror_folder(options["mirror"])
     candidates = exported_variants(reference, model, mirror=mirror, backends=backends, files=files)
     prepared.store.check_writable()
@@ -80,7 +86,7 @@ def parity(
         prepared.options,
         say=lambda line: click.echo(line, err=True),
     )
-    print_parity(found, Console(width=None if sys.stdout.isatty() else 240))
+    print_parity(found, terminal())
     if html is not None:
         write_page(html, parity_page(found))
         click.echo(f"report: {html}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, astuple
@@ -13,66 +12,78 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from granite_bench.commands.options import subsets_option
-from granite_bench.commands.run_options import prepare_run, run_options
+from granite_bench.commands.given import given_options
+from granite_bench.commands.help import Command, under
+from granite_bench.commands.run_options import prepare_run, run_options, subset_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.files import size_text
-from granite_bench.results import settings_text
-from granite_bench.variant_settings import name_without
 
 if TYPE_CHECKING:
     from granite_bench.forecast.estimate import Estimate
     from granite_bench.forecast.forecast import Forecast
 
 
+_FORECAST = "What to forecast"
+
+
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench plan quickstart\n"
-    "  granite-bench plan multilingual-retrieval --panel multilingual-r2 --kind h100 --gpus 8\n"
-    "  granite-bench plan --task MIRACLRetrieval --model intfloat/e5-base-v2 --kind a100 --dtype "
-    "bfloat16"
+    cls=Command,
+    examples=(
+        "granite-bench plan quickstart",
+        "granite-bench plan multilingual-retrieval --panel multilingual-r2 --kind h100 --gpus 8",
+        "granite-bench plan --task MIRACLRetrieval --model intfloat/e5-base-v2 --kind a100 \\\n"
+        "    --dtype bfloat16 --format json",
+    ),
 )
 @click.argument("suite", required=False)
+@under(
+    _FORECAST,
+    click.option(
+        "--kind",
+        metavar="KIND",
+        help="The kind of GPU to run on, such as h100.  [default: this machine's device]",
+    ),
+    click.option(
+        "--gpus",
+        "n_devices",
+        type=click.IntRange(min=1),
+        help="How many of them; of a CPU, machines.  [default: those of --devices, or 1]",
+    ),
+    click.option(
+        "--workers",
+        "n_workers",
+        type=click.IntRange(min=1),
+        help="Processes that encode; more than GPUs share them.  [default: those of --devices, or "
+        "one per GPU]",
+    ),
+    click.option(
+        "--store-mb-per-second",
+        type=click.FloatRange(min=0, min_open=True),
+        default=500.0,
+        show_default=True,
+        help="What the vector store takes from all workers together.",
+    ),
+    click.option(
+        "--from-scratch", is_flag=True, help="Count everything, also what is there already."
+    ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(("text", "json")),
+        default="text",
+        show_default=True,
+        help="What to print.",
+    ),
+)
 @run_options
-@subsets_option
-@click.option(
-    "--kind",
-    help="The kind of GPU to run on, such as h100.  [default: this machine's device]",
-)
-@click.option(
-    "--gpus",
-    "n_devices",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="How many of them; of a CPU, machines.",
-)
-@click.option(
-    "--workers",
-    "n_workers",
-    type=click.IntRange(min=1),
-    help="Processes that encode; more than GPUs share them.  [default: one per GPU]",
-)
-@click.option(
-    "--store-mb-per-second",
-    type=click.FloatRange(min=0, min_open=True),
-    default=500.0,
-    show_default=True,
-    help="What the vector store takes from all workers together.",
-)
-@click.option("--from-scratch", is_flag=True, help="Count everything, also what is there already.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("text", "json")),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@subset_option
+@click.pass_context
 def plan(
+    ctx: click.Context,
+    /,
     suite: str | None,
     kind: str | None,
-    n_devices: int,
+    n_devices: int | None,
     n_workers: int | None,
     store_mb_per_second: float,
     from_scratch: bool,
@@ -80,10 +91,11 @@ def plan(
     **options: Any,
 ) -> None:
     """
-    Forecast a run of SUITE, or of the tasks given with --task: hours, gigabytes, bottleneck.
+    Forecast a run: hours, gigabytes, bottleneck.
 
-    Nothing is loaded, downloaded or run. Speeds are those of granite-bench speed where there are
-    any in --results, else of earlier runs, else arithmetic.
+    Give it the options of the run. Nothing is loaded, downloaded or run. Speeds are those of
+    granite-bench speed where there are any in --results, else of earlier runs, else arithmetic.
+    What is assumed is printed with the forecast.
     """
     from granite_bench.forecast.devices import find_kind, this_device
     from granite_bench.forecast.forecast import forecast_of
@@ -97,11 +109,12 @@ def plan(
     if prepared.nothing_to_do and form == "text":
         click.echo("nothing to do: every result is there   (--from-scratch counts everything)")
         return
+    devices: Sequence[str] = options["devices"] or ()
     forecast = forecast_of(
         prepared.plan,
-        device=device or this_device(options["device"]),
-        n_devices=n_devices,
-        n_workers=n_workers,
+        device=device or this_device(next(iter(devices), options["device"])),
+        n_devices=n_devices or len(set(devices)) or 1,
+        n_workers=n_workers or len(devices) or None,
         results=results,
         stored=prepared.options.vectors is not None,
         store_bytes_per_second=store_mb_per_second * 1e6,
@@ -111,10 +124,13 @@ def plan(
         click.echo(json.dumps(_content(forecast), indent=1))
         return
     _print(forecast, n_done=len(prepared.plan.jobs) - len(prepared.plan.to_run))
+    if forecast.models:
+        click.echo(f"next: {_run_of(ctx, suite)}")
 
 
 def _print(forecast: Forecast, *, n_done: int) -> None:
     from granite_bench.forecast.forecast import duration_text, hours_text, unknown_texts
+    from granite_bench.variant_settings import name_without
 
     held = "GPU-hours" if forecast.device.is_gpu else "machine-hours"
     share = forecast.n_devices / forecast.n_workers
@@ -133,7 +149,7 @@ def _print(forecast: Forecast, *, n_done: int) -> None:
             f"{each.n_tokens.likely / 1e6:,.1f}",
             duration_text(each.seconds),
             hours_text(each.held_seconds.times(share)),
-            size_text(round(each.vector_bytes)) if each.vector_bytes else "-",
+            size_text(each.vector_bytes) if each.vector_bytes else "-",
         )
         for name, each in zip(names, forecast.models, strict=True)
     ]
@@ -162,7 +178,6 @@ def _print(forecast: Forecast, *, n_done: int) -> None:
     click.echo("\nassumed and known:")
     for line in forecast.assumptions:
         _say(line, indent="  ")
-    click.echo(f"next: {_next()}")
 
 
 def _say(line: str, *, indent: str = "") -> None:
@@ -171,6 +186,8 @@ def _say(line: str, *, indent: str = "") -> None:
 
 def _settings_lines(forecast: Forecast, names: Sequence[str]) -> list[str]:
     """What makes the rows differ from the published models."""
+    from granite_bench.results import settings_text
+
     each = [settings_text(model.settings) for model in forecast.models]
     if len(set(each)) == 1 and each[0]:
         return [f"all with {each[0]}"]
@@ -179,7 +196,7 @@ def _settings_lines(forecast: Forecast, names: Sequence[str]) -> list[str]:
 
 def _size_lines(forecast: Forecast) -> list[str]:
     sizes = forecast.sizes
-    parts = [f"{size_text(round(sizes.vectors))} of vectors on the disk"]
+    parts = [f"{size_text(sizes.vectors)} of vectors on the disk"]
     if sizes.weights:
         parts.append(f"{size_text(round(sizes.weights))} of weights to download")
     if sizes.data:
@@ -204,22 +221,18 @@ def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
 
 
-_ONLY_HERE = {"--kind", "--gpus", "--workers", "--store-mb-per-second", "--format"}
-
-
-def _next() -> str:
-    """The run that was forecast, as a command."""
-    words, given = [], iter(sys.argv[1:])
-    for word in given:
-        name, _, value = word.partition("=")
-        if name in _ONLY_HERE:
-            if not value:
-                next(given, None)
-        elif name != "--from-scratch":
-            words.append(word)
-    if words[:1] != ["plan"]:
-        return "granite-bench run, with the same options"
-    return shlex.join(["granite-bench", "run", *words[1:]])
+def _run_of(ctx: click.Context, suite: str | None) -> str:
+    """The command of the run that was forecast."""
+    only_here = {
+        str(param.name)
+        for param in ctx.command.params
+        if getattr(param, "heading", "") == _FORECAST
+    }
+    words = ["granite-bench", "run", *([] if suite is None else [suite])]
+    for name, given in given_options(ctx).items():
+        if name not in only_here:
+            words += given
+    return shlex.join(words)
 
 
 def _content(forecast: Forecast) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from granite_bench.commands.given import given_options
+from granite_bench.commands.help import Command, under
 from granite_bench.commands.table_options import for_tables, make_table, separations_of_ranks
 from granite_bench.errors import ExitCode
 
@@ -18,39 +19,46 @@ CARD_FORMATS = ("html", "md", "yaml", "latex", "csv")
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench report quickstart\n"
-    "  granite-bench report quickstart --card quickstart/all-MiniLM-L6-v2\n"
-    "  granite-bench report miracl mldr --card local/m --against intfloat/e5-base-v2 --format md\n"
-    "  granite-bench report quickstart --compare local/before --compare local/after\n"
-    "  granite-bench report --index"
+    cls=Command,
+    examples=(
+        "granite-bench report quickstart",
+        "granite-bench report quickstart --card quickstart/all-MiniLM-L6-v2",
+        "granite-bench report miracl mldr --card local/my-model --against intfloat/e5-base-v2 \\\n"
+        "    --format md",
+        "granite-bench report --index",
+    ),
 )
 @click.argument("suites", nargs=-1, metavar="SUITE...")
 @for_tables
-@click.option(
-    "--card",
-    metavar="MODEL",
-    help="The page of one model over the suites instead, named as compare takes names: "
-    "NAME, 'NAME (embed_dim=128)', NAME@dim=128.",
-)
-@click.option(
-    "--against", metavar="MODEL", help="With --card: also the difference to this model, by task."
-)
-@click.option(
-    "--compare",
-    "compared",
-    multiple=True,
-    metavar="MODEL",
-    help="The page of compare instead; repeat it, the first is the reference. compare itself has "
-    "more options.",
-)
-@click.option(
-    "--index",
-    is_flag=False,
-    flag_value=REPORTS,
-    metavar="[FOLDER]",
-    type=click.Path(path_type=Path),
-    help=f"Write the index of the pages in a folder, and nothing else.  [default: {REPORTS}]",
+@under(
+    "Another page instead",
+    click.option(
+        "--card",
+        metavar="MODEL",
+        help="One model over the suites, named as compare takes names: NAME, "
+        "'NAME (embed_dim=128)', NAME@dim=128.",
+    ),
+    click.option(
+        "--against",
+        metavar="MODEL",
+        help="With --card: also the difference to this model, by task.",
+    ),
+    click.option(
+        "--compare",
+        "compared",
+        multiple=True,
+        metavar="MODEL",
+        help="The page of granite-bench compare, which has more options; repeat it, the first is "
+        "the reference.",
+    ),
+    click.option(
+        "--index",
+        is_flag=False,
+        flag_value=REPORTS,
+        metavar="[FOLDER]",
+        type=click.Path(path_type=Path),
+        help=f"The index of the pages in a folder, and nothing else.  [default: {REPORTS}]",
+    ),
 )
 @click.option(
     "--format",
@@ -81,11 +89,12 @@ def report(
     **options: Any,
 ) -> None:
     """
-    Write pages: each SUITE (or overview) by itself, one model over all, or models compared.
+    Write pages of suites, of one model, or of a comparison.
 
-    A page is one HTML file. Beside it, index.html lists the pages of its folder: of the default
-    folder, and of any that has an index of ours already. The page of an audit is made by
-    granite-bench audit --format html --out reports/audit.html.
+    Each SUITE, or overview, has a page by itself, unless another is asked for. A page is one HTML
+    file. Beside it, index.html lists the pages of its folder: of the default folder, and of any
+    that has an index of ours already. The page of an audit is made by granite-bench audit --format
+    html --out reports/audit.html.
     """
     suites = list(dict.fromkeys(suites))
     if index is not None:
@@ -116,20 +125,14 @@ def _refuse_others(
     context: click.Context, mode: str, allowed: Collection[str], suites: Sequence[str] = ()
 ) -> None:
     """What would change nothing is refused, so that nobody waits for it."""
-    given = [
-        option.opts[0]
-        for option in context.command.params
-        if isinstance(option, click.Option)
-        and option.name not in allowed
-        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-    ]
+    given = [words[0] for name, words in given_options(context).items() if name not in allowed]
     if suites or given:
         raise click.UsageError(f"{mode} goes without {', '.join([*suites, *given])}")
 
 
 def _suite(suite: str, out: Path | None, *, inseparable: bool, **options: Any) -> None:
-    from granite_bench.report.html import suite_page
     from granite_bench.report.index import write_page
+    from granite_bench.report.suite_page import suite_page
 
     made = make_table(suite, **options)
     separations = separations_of_ranks(made) if inseparable else []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from granite_bench.commands.help import Command, under
 from granite_bench.commands.options import Names, Numbers, mirror_option, trust_option
 from granite_bench.console import print_rows
 from granite_bench.devices import DTYPES
@@ -35,102 +36,116 @@ def _each_once(
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench speed --model quickstart/all-MiniLM-L6-v2\n"
-    "  granite-bench speed --model A --model B --protocol queries\n"
-    "  granite-bench speed --model untrained:granite-embedding-97m-multilingual-r2 --repeats 5\n"
-    "  granite-bench speed --model A --dtype float32 --dtype bfloat16 --padding --no-padding\n"
-    "  granite-bench speed --model A --protocol file:corpus.jsonl --token-budget 1024,4096\n"
-    "\n"
-    "Settings that are given several values, such as --batch-size 32,128 or --batch-size 32 "
-    "--batch-size 128, are compared: every combination takes its turn."
+    cls=Command,
+    examples=(
+        "granite-bench speed --model quickstart/all-MiniLM-L6-v2",
+        "granite-bench speed --model intfloat/e5-small-v2 --model intfloat/e5-base-v2 \\\n"
+        "    --protocol queries",
+        "granite-bench speed --model untrained:granite-embedding-97m-multilingual-r2 \\\n"
+        "    --dtype float32,bfloat16 --padding --no-padding",
+        "granite-bench speed --model path/to/model --protocol file:corpus.jsonl \\\n"
+        "    --token-budget 1024,4096",
+    ),
 )
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    required=True,
-    help="An id, a folder, or untrained:GEOMETRY; several take turns.",
+@under(
+    "What to measure",
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        required=True,
+        metavar="MODEL",
+        help="An id, a folder, or untrained:GEOMETRY; several take turns.",
+    ),
+    click.option(
+        "--protocol",
+        metavar="PROTOCOL",
+        default="chunks-512",
+        show_default=True,
+        help="A name (--list shows them), suite:TASK or file:PATH.",
+    ),
+    click.option(
+        "--list",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_list_protocols,
+        help="List the protocols, and stop.",
+    ),
+    click.option(
+        "--documents",
+        "n_documents",
+        type=click.IntRange(min=1),
+        help="Documents, or texts of a fixed length.  [default: the protocol's, by device]",
+    ),
+    click.option(
+        "--repeats", type=click.IntRange(min=1), help="Turns.  [default: the protocol's, 3 or more]"
+    ),
 )
-@click.option(
-    "--protocol",
-    default="chunks-512",
-    show_default=True,
-    help="A name (--list shows them), suite:TASK or file:PATH.",
+@under(
+    "Settings; of several values, every combination takes its turn",
+    click.option(
+        "--device", metavar="DEVICE", help="cpu, cuda:0.  [default: the first GPU, else the CPU]"
+    ),
+    click.option(
+        "--dtype",
+        "dtypes",
+        type=Names("type", DTYPES),
+        multiple=True,
+        callback=_each_once,
+        help="Load the weights as this type.  [default: as mteb loads them]",
+    ),
+    click.option(
+        "--max-length",
+        "max_lengths",
+        type=Numbers("tokens"),
+        multiple=True,
+        callback=_each_once,
+        help="Cut texts to so many tokens.  [default: the model's own maximum]",
+    ),
+    click.option(
+        "--batch-size",
+        "batch_sizes",
+        type=Numbers("texts"),
+        multiple=True,
+        callback=_each_once,
+        help="Texts per batch.  [default: the protocol's]",
+    ),
+    click.option(
+        "--token-budget",
+        "token_budgets",
+        type=Numbers("tokens"),
+        multiple=True,
+        callback=_each_once,
+        help="Batches of so many padded tokens instead, as run makes them.",
+    ),
+    click.option("--padding", is_flag=True, help="Pad the texts of a batch."),
+    click.option(
+        "--no-padding",
+        is_flag=True,
+        help="Read them end to end where the model allows it; with --padding, compare the two.  "
+        "[default: on a GPU in half precision]",
+    ),
+    click.option(
+        "--compile",
+        is_flag=True,
+        help="torch.compile the layers of a model that runs without padding.",
+    ),
+    click.option(
+        "--no-compile", is_flag=True, help="Do not; with --compile, compare the two.  [default]"
+    ),
+    trust_option,
 )
-@mirror_option
-@trust_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="The results folder that records go to.",
-)
-@click.option("--device", help="cpu, cuda:0.  [default: the first GPU, else the CPU]")
-@click.option(
-    "--dtype",
-    "dtypes",
-    type=Names("type", DTYPES),
-    multiple=True,
-    callback=_each_once,
-    help="Weights as this type.",
-)
-@click.option(
-    "--max-length",
-    "max_lengths",
-    type=Numbers("tokens"),
-    multiple=True,
-    callback=_each_once,
-    help="Cut texts to so many tokens.",
-)
-@click.option(
-    "--batch-size",
-    "batch_sizes",
-    type=Numbers("texts"),
-    multiple=True,
-    callback=_each_once,
-    help="Texts per batch.  [default: the protocol's]",
-)
-@click.option(
-    "--token-budget",
-    "token_budgets",
-    type=Numbers("tokens"),
-    multiple=True,
-    callback=_each_once,
-    help="Batches of so many padded tokens instead, as run makes them.",
-)
-@click.option("--padding", is_flag=True, help="Pad the texts of a batch.")
-@click.option(
-    "--no-padding",
-    is_flag=True,
-    help="Read them end to end where the model allows it; with --padding, compare the two.  "
-    "[default: on a GPU in half precision]",
-)
-@click.option(
-    "--compile",
-    is_flag=True,
-    help="torch.compile the layers of a model that runs without padding.",
-)
-@click.option(
-    "--no-compile", is_flag=True, help="Do not; with --compile, compare the two.  [default]"
-)
-@click.option(
-    "--documents",
-    "n_documents",
-    type=click.IntRange(min=1),
-    help="Documents, or texts of a fixed length.  [default: the protocol's, by device]",
-)
-@click.option(
-    "--repeats", type=click.IntRange(min=1), help="Turns.  [default: the protocol's, 3 or more]"
-)
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_protocols,
-    help="List the protocols, and stop.",
+@under(
+    "Folders",
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        help="Put records into this results folder.",
+    ),
+    mirror_option,
 )
 def speed(
     models: Sequence[str],
@@ -143,7 +158,13 @@ def speed(
     repeats: int | None,
     **options: Any,
 ) -> None:
-    """Measure the speed of models and settings, in turns, under one protocol."""
+    """
+    Measure speed: models and settings in turns.
+
+    Under a protocol with a name, which the record has.
+    Settings that are given several values, such as --batch-size 32,128 or --batch-size 32
+    --batch-size 128, are compared: every combination takes its turn.
+    """
     from granite_bench.devices import best_device, device_faults
     from granite_bench.errors import BadInput, Fault
     from granite_bench.mirror import mirror_folder

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
+from granite_bench.commands.help import Command, under
 from granite_bench.commands.table_options import for_tables, make_table, separations_of_ranks
 
 FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 
 
 @click.command(
-    epilog="\b\nExamples:\n"
-    "  granite-bench table quickstart\n"
-    "  granite-bench table miracl --by language --format md\n"
-    "  granite-bench table matryoshka --curves dimension\n"
-    "  granite-bench table rerank-top-20 --gains --by task"
+    cls=Command,
+    examples=(
+        "granite-bench table quickstart",
+        "granite-bench table miracl --results path/to/mteb-results --by language --format md",
+        "granite-bench table matryoshka --curves dimension",
+        "granite-bench table rerank-top-20 --gains --by task",
+    ),
 )
 @click.argument("suite")
 @for_tables
-@click.option(
-    "--curves",
-    type=click.Choice(("dimension", "length")),
-    help="Instead: what each model loses with fewer dimensions, or with shorter texts.",
+@under(
+    "Another table instead",
+    click.option(
+        "--curves",
+        type=click.Choice(("dimension", "length")),
+        help="What each model loses with fewer dimensions, or with shorter texts.",
+    ),
+    click.option("--speed", is_flag=True, help="Quality against speed, and who is best at both."),
+    click.option(
+        "--gains",
+        is_flag=True,
+        help="What each reranker gains over its first stage, and how much it could.",
+    ),
 )
 @click.option(
-    "--speed", is_flag=True, help="Instead: quality against speed, and who is best at both."
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="terminal",
+    show_default=True,
+    help="What to print.",
 )
-@click.option(
-    "--gains",
-    is_flag=True,
-    help="Instead: what each reranker gains over its first stage, and how much it could.",
-)
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def table(
     suite: str,
     form: str,
@@ -45,9 +55,10 @@ def table(
     **options: Any,
 ) -> None:
     """
-    Print the table of SUITE, or of an overview: models by tasks, averages, speed.
+    Print models by tasks, with averages and ranks.
 
-    A suite of rerankers has a block for each first stage.
+    SUITE is a suite or an overview, by name or as a YAML file. A suite of rerankers has a block
+    for each first stage.
     """
     asked = {"--curves": curves, "--speed": speed, "--gains": gains}
     instead = [name for name, wanted in asked.items() if wanted]
@@ -61,18 +72,15 @@ def table(
     made = make_table(suite, **options)
     separations = separations_of_ranks(made) if inseparable else []
     if form == "html":
-        from granite_bench.report.html import suite_page
+        from granite_bench.report.suite_page import suite_page
 
         click.echo(suite_page(made, separations), nl=False)
         return
     page = _lay_out(made, separations, curves=curves, speed=speed, gains=gains)
     if form == "terminal":
-        from rich.console import Console
+        from granite_bench.report.text import print_page, terminal
 
-        from granite_bench.report.text import print_page
-
-        # A pipe has no width; 80 columns would fold a table that a file has room for.
-        print_page(page, Console(width=None if sys.stdout.isatty() else 240))
+        print_page(page, terminal())
     else:
         from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 

@@ -8,46 +8,58 @@ from typing import Any
 
 import click
 
+from granite_bench.commands.help import together, under
 from granite_bench.commands.options import results_option
 
-_table_options = [
-    results_option,
-    click.option(
-        "--model", "models", multiple=True, help="Show this model; may be repeated. Default: all."
+for_tables = together(
+    under(
+        "Models and results",
+        results_option,
+        click.option(
+            "--own-first",
+            is_flag=True,
+            help="Results of the first folder win, even if less complete.",
+        ),
+        click.option(
+            "--model",
+            "models",
+            multiple=True,
+            metavar="MODEL",
+            help="Show this model; may be repeated.  [default: all with results]",
+        ),
+        click.option(
+            "--panel",
+            metavar="PANEL",
+            help="Show the models of this panel (see granite-bench panels).",
+        ),
     ),
-    click.option("--panel", help="Show the models of this panel (see panels)."),
-    click.option(
-        "--by",
-        help="Columns: task, or a grouping of the suite such as language, type or length.  "
-        "[default: task; of a suite of rerankers, what its average is over]",
+    under(
+        "Columns and averages",
+        click.option(
+            "--by",
+            metavar="GROUPING",
+            help="Columns: task, or a grouping of the suite such as language, type or length.  "
+            "[default: task; of a suite of rerankers, what its average is over]",
+        ),
+        click.option(
+            "--partial",
+            is_flag=True,
+            help="Average incomplete rows too, marked with * everywhere.",
+        ),
+        click.option(
+            "--common", is_flag=True, help="Only the tasks that every model with results has."
+        ),
+        click.option(
+            "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
+        ),
+        click.option(
+            "--inseparable",
+            is_flag=True,
+            help="Mark the ranks that cannot be told from the one above, by a test over queries.",
+        ),
     ),
-    click.option(
-        "--partial", is_flag=True, help="Average incomplete rows too, marked with * everywhere."
-    ),
-    click.option(
-        "--common", is_flag=True, help="Only the tasks that every model with results has."
-    ),
-    click.option(
-        "--own-first",
-        is_flag=True,
-        help="Results of the first folder win, even if less complete.",
-    ),
-    click.option(
-        "--facts", is_flag=True, help="Parameters, dimension, maximum length, zero-shot share."
-    ),
-    click.option(
-        "--inseparable",
-        is_flag=True,
-        help="Mark the ranks that cannot be told from the one above, by a test over queries.",
-    ),
-]
-
-
-def for_tables(command: Any) -> Any:
-    """The options that choose and shape a table."""
-    for option in reversed(_table_options):
-        command = option(command)
-    return command
+)
+"""The options that choose and shape a table."""
 
 
 def make_table(
@@ -61,6 +73,7 @@ def make_table(
 ) -> Any:
     """The table of a suite, or of an overview, by its name or file."""
     from granite_bench import table
+    from granite_bench.overview import make_overview
     from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
 
     named = [f"local/{Path(m).resolve().name}" if Path(m).is_dir() else m for m in models]
@@ -69,7 +82,7 @@ def make_table(
         if by not in (None, "task") or options["common"]:
             raise click.UsageError("an overview has its suites as columns; leave --by and --common")
         chosen = table.Options(models=shown or None, **{**options, "facts": True})
-        return table.make_overview(load_overview(name), results, chosen)
+        return make_overview(load_overview(name), results, chosen)
     suite = load_suite(name)
     if by is None:
         over_groups = suite.rerankers and suite.average == "groups"

@@ -6,7 +6,7 @@ Models compared over one suite.
     differences       two of them: what differs, and whether it is beyond noise
     separation        the same for the neighbours in a ranking
     candidates        what is named on the command line -> rows of a table
-    costs, bills      what a model takes: storage, speed, memory, money
+    costs, money      what a model takes: storage, speed, memory, money
     shared_speeds     the speed of a loaded model, for its variants
     requirements      what it must have (--require); qualification, whether it has
     changed_queries   on which two differ most; task_texts, what those say

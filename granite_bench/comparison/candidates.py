@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, gathered
 from granite_bench.mirror import model_hash
 from granite_bench.printed import some
 from granite_bench.results import read_results
+from granite_bench.scores import task_names
 from granite_bench.suite import Suite
 from granite_bench.table import Options, Row, Table, make_table
 from granite_bench.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
@@ -64,13 +65,8 @@ def find_candidates(
             broken results.
     """
     tables = _Tables(suite, folders, source)
-    found: list[tuple[str, Row, Table]] = []
     faults: list[Fault] = []
-    for name in names:
-        try:
-            found.append(_find(_parsed(name), tables))
-        except BadInput as error:
-            faults += error.faults
+    found = gathered(names, lambda name: _find(_parsed(name), tables), faults)
     if faults:
         raise BadInput(dict.fromkeys(faults))
     seen: Counter[str] = Counter()
@@ -112,13 +108,12 @@ class _Tables:
 
     def revisions(self, folder: str, model: str) -> list[str]:
         """Of all results of a model's tasks, those that do not count too."""
-        names = {name for task in self._suite.tasks for name in (task.name, *task.parts)}
         folders = [Path(folder)] if folder else self._folders
         return sorted(
             {
                 result.revision
                 for each in folders
-                for result in read_results(each, names)
+                for result in read_results(each, task_names(self._suite))
                 if name_without(result.model, result.settings, result.settings) == model
             }
         )
@@ -185,7 +180,7 @@ def _fault(asked: _Asked, model: str, rows: Sequence[Row], table: Table, tables:
     """Why a name is of no row, or of several, and what there is instead."""
     if rows:
         hint = f"name one of them: {_listed(row.model for row in rows)}"
-        return Fault(asked.text, f"is of {len(rows)} rows", hint)
+        return Fault(asked.text, f"names {len(rows)} rows", hint)
     where = tables.where(asked.folder)
     what = f"no results of suite {table.suite.name} in {where}"
     of_model = [row for row in table.rows if _plain(row) == model]

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 from granite_bench.comparison.measured import Measured
 from granite_bench.comparison.task_texts import Wanted
+from granite_bench.errors import BadInput, Fault
+from granite_bench.parquet_file import column_names, read_rows
 from granite_bench.results import Result
 from granite_bench.scores import Evaluation
 from granite_bench.significance import TIE
+
+_MEND = "move it and the task's result away and run the task again"
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def wanted_texts(
             queries.setdefault(each.evaluation, set()).add(each.query)
             hits = {hit.doc for hit in (*each.hits_of_one, *each.hits_of_other)}
             docs.setdefault(each.evaluation, set()).update(hits)
-            made = measured.evaluations[each.evaluation].made
+            made = measured.evaluations[each.evaluation].provenance
             revisions[each.evaluation] = made.dataset_revision
     return [
         Wanted(each, revisions[each], frozenset(queries[each]), frozenset(docs[each]))
@@ -150,13 +154,19 @@ def _hits(
     results: Mapping[str, Result], changed: Sequence[ChangedQuery]
 ) -> dict[tuple[Evaluation, str], list[Hit]]:
     """The best documents of these queries, from the rows of each result."""
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
     found: dict[tuple[Evaluation, str], list[Hit]] = {}
-    columns = ["split", "subset", "query_id", "top_docs", "top_scores"]
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("split", "subset", "query_id")),
+            ("top_docs", pa.list_(pa.string())),
+            ("top_scores", pa.list_(pa.float32())),
+        ]
+    )
     for task in dict.fromkeys(each.evaluation.task for each in changed):
         path = results[task].queries_path
-        if not set(columns) <= set(pq.read_schema(path).names):
+        if not set(schema.names) <= set(column_names(path, _MEND)):
             continue
         wanted = {
             (each.evaluation.split, each.evaluation.subset, each.query): each.evaluation
@@ -164,10 +174,13 @@ def _hits(
             if each.evaluation.task == task
         }
         queries = sorted({query for _, _, query in wanted})
-        rows = pq.read_table(path, columns=columns, filters=[("query_id", "in", queries)])
+        rows = read_rows(path, _MEND, schema=schema, filters=[("query_id", "in", queries)])
         for row in rows.to_pylist():
             evaluation = wanted.get((row["split"], row["subset"], row["query_id"]))
             if evaluation is not None and row["top_docs"] is not None:
-                pairs = zip(row["top_docs"], row["top_scores"], strict=True)
+                docs, scores = row["top_docs"], row["top_scores"] or []
+                if len(docs) != len(scores) or None in (*docs, *scores):
+                    raise BadInput(Fault(str(path), "not every document has a score", _MEND))
+                pairs = zip(docs, scores, strict=True)
                 found[evaluation, row["query_id"]] = [Hit(doc, score) for doc, score in pairs]
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from granite_bench.comparison.bills import bill_per_million_docs, is_served, runs_of
+from granite_bench.comparison.money import Money, runs_of
 from granite_bench.comparison.shared_speeds import shared_notes, speeds_of_rows
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.speed_columns import Conditions, Speed, protocol_labels
@@ -153,7 +153,7 @@ def costs_of(
         BadInput: no row was measured under *protocol*, or the price is none.
     """
     if price_per_device_hour is not None and not 0 < price_per_device_hour < math.inf:
-        what = f"is no price: {price_per_device_hour:g}"
+        what = f"{price_per_device_hour:g} is not a price"
         raise BadInput(Fault("--price-per-device-hour", what, "give a number above 0"))
     found = _measured(rows)
     _check_protocol(protocol, found)
@@ -163,7 +163,7 @@ def costs_of(
     latencies = _chosen(found, protocol, lambda each: each.query_p50_ms is not None)
     of_speed = found.get(speeds, {}) if speeds else {}
     of_latency = found.get(latencies, {}) if latencies else {}
-    money = _Money(price_per_device_hour, speeds)
+    money = Money(price_per_device_hour, is_of_runs=not isinstance(speeds, Conditions))
     costs = [
         _cost(row, of_speed.get(place, _NOTHING), of_latency.get(place, _NOTHING), money)
         for place, row in enumerate(rows)
@@ -174,7 +174,10 @@ def costs_of(
         throughput_under=_label(speeds, found),
         latency_under=_latency_label(latencies, found),
         notes=[
-            *money.notes(rows, costs, _label(speeds, found)),
+            *money.notes(
+                [(row, cost.cost_per_million_docs) for row, cost in zip(rows, costs, strict=True)],
+                _label(speeds, found),
+            ),
             *_storage_notes(rows),
             *shared_notes(
                 (rows[place].model, figures.documents_of)
@@ -303,7 +306,7 @@ def _ratio(own: SpeedRecord, other: SpeedRecord) -> Ratio | None:
 # --- one row ----------------------------------------------------------------------------------
 
 
-def _cost(row: Row, speed: _Figures, latency: _Figures, money: _Money) -> Cost:
+def _cost(row: Row, speed: _Figures, latency: _Figures, money: Money) -> Cost:
     facts, results = row.facts, list(row.results.values())
     dimension = dimension_of(row.settings, results) or facts.dimension
     summary = (speed.record.content.get("summary") or {}) if speed.record else {}
@@ -361,49 +364,3 @@ def _storage_notes(rows: Sequence[Row]) -> list[str]:
         f"Storage of {', '.join(sparse)}: {SPARSE_BYTES_PER_VALUE} bytes for each dimension that "
         "is not 0, on average over the suite's documents."
     ]
-
-
-# --- money ------------------------------------------------------------------------------------
-
-
-class _Money:
-    """What a million documents cost: a device's time, or a server's bill."""
-
-    def __init__(self, price_per_device_hour: float | None, speeds: _Under | None) -> None:
-        self._price = price_per_device_hour
-        # A bill is for the suite's documents. The documents of another protocol are others, and a
-        # column holds the cost of one kind.
-        self._bills_count = price_per_device_hour is None or not isinstance(speeds, Conditions)
-
-    def per_million_docs(self, row: Row, docs_per_s: float | None) -> float | None:
-        if is_served(row):
-            return bill_per_million_docs(row) if self._bills_count else None
-        if self._price is None or docs_per_s is None:
-            return None
-        return self._price / 3600 / docs_per_s * 1e6
-
-    def notes(self, rows: Sequence[Row], costs: Sequence[Cost], label: str) -> list[str]:
-        """What the costs are of, and which were left out."""
-        notes = []
-        pairs = list(zip(rows, costs, strict=True))
-        has_cost = [(row, each) for row, each in pairs if each.cost_per_million_docs is not None]
-        if any(not is_served(row) for row, _ in has_cost):
-            notes.append(
-                f"Cost of a million documents: {self._price:g} per device-hour, at the documents "
-                f"per second of {label}."
-            )
-        if any(is_served(row) for row, _ in has_cost):
-            notes.append(
-                "Cost of a million documents on a server: its bill for the suite's documents; of "
-                "what was paid for documents and queries together, their share of the characters."
-            )
-        left_out = [
-            row.model for row in rows if is_served(row) and bill_per_million_docs(row) is not None
-        ]
-        if left_out and not self._bills_count:
-            notes.append(
-                f"No cost of {', '.join(left_out)}: the server's bill is for the suite's "
-                f"documents, and those of {label} are others. With --protocol suite-run/1, both "
-                "are for the suite's."
-            )
-        return notes

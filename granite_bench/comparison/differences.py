@@ -133,38 +133,38 @@ class Comparison:
         return not self.one.missing and not self.other.missing
 
 
-def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
+def compare_scores(one: Measured, other: Measured, suite: Suite) -> Comparison:
     """
     The differences of *other* to *one*, by the suite's columns.
 
     Queries that only one of the two has are left out (and named in *unlike*). The same results
     give the same figures: what is drawn at random depends on tasks and ids of queries alone.
     """
-    pairs = _Pairs(one, other, suite)
-    by_task = pairs.columns(column_weights(suite, "task"))
+    both = _PairedEvaluations(one, other, suite)
+    by_task = both.columns(column_weights(suite, "task"))
     by_group = {
-        grouping.by: pairs.columns(column_weights(suite, grouping.by)) for grouping in suite.groups
+        grouping.by: both.columns(column_weights(suite, grouping.by)) for grouping in suite.groups
     }
     metrics = {task.name: task.metric for task in suite.tasks}
     tasks = [
-        pairs.difference(task, metrics[task], weights)
+        both.difference(task, metrics[task], weights)
         for task, weights in by_task.items()
         if weights
     ]
     groups = {
         by: _corrected(
-            pairs.difference(group, "", weights) for group, weights in columns.items() if weights
+            both.difference(group, "", weights) for group, weights in columns.items() if weights
         )
         for by, columns in by_group.items()
     }
     parts = [
-        pairs.difference(evaluation.label, evaluation.metric, {evaluation: 1.0})
+        both.difference(evaluation.label, evaluation.metric, {evaluation: 1.0})
         for weights in by_task.values()
         if len(weights) > 1
         for evaluation in weights
     ]
-    whole = pairs.columns({"average": average_weights(suite)})["average"]
-    average = pairs.difference("average", "", whole) if whole else None
+    whole = both.columns({"average": average_weights(suite)})["average"]
+    average = both.difference("average", "", whole) if whole else None
     if average is not None:
         average = replace(average, p_holm=average.p)
     units = by_group[suite.groups[0].by] if suite.average == "groups" else by_task
@@ -174,7 +174,7 @@ def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
         one,
         other,
         average,
-        pairs.over_units(list(units.values())),
+        both.over_units(list(units.values())),
         _corrected(tasks),
         groups,
         _corrected(parts),
@@ -183,7 +183,7 @@ def compare(one: Measured, other: Measured, suite: Suite) -> Comparison:
     )
 
 
-class _Pairs:
+class _PairedEvaluations:
     """The evaluations that both models have, each resampled once."""
 
     def __init__(self, one: Measured, other: Measured, suite: Suite) -> None:
@@ -193,7 +193,7 @@ class _Pairs:
         self._instead = {
             part: own for task in suite.tasks for part, own in self._whole_for_parts(task).items()
         }
-        self._paired: dict[Evaluation, _Paired | None] = {}
+        self._paired: dict[Evaluation, _PairedQueries | None] = {}
         self._resampled: dict[Evaluation, BootstrapMean] = {}
 
     def columns(self, weights: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -265,7 +265,7 @@ class _Pairs:
             return one.value, other.value
         return float(paired.one.mean()), float(paired.other.mean())
 
-    def _of_queries(self, evaluation: Evaluation) -> _Paired | None:
+    def _of_queries(self, evaluation: Evaluation) -> _PairedQueries | None:
         """Of an evaluation; None where it has no query with a score on both sides."""
         if evaluation not in self._paired:
             one, other = self._one[evaluation].queries, self._other[evaluation].queries
@@ -287,7 +287,7 @@ class _Pairs:
 
 
 @dataclass(frozen=True)
-class _Paired:
+class _PairedQueries:
     """
     The queries that both models have.
 
@@ -312,20 +312,20 @@ class _Paired:
         return zlib.crc32("\n".join([self.task, *self.ids]).encode())
 
 
-def _paired(task: str, one: QueryScores, other: QueryScores) -> _Paired | None:
+def _paired(task: str, one: QueryScores, other: QueryScores) -> _PairedQueries | None:
     if list(one.ids) == list(other.ids):
-        return _Paired(task, one.ids, one.values, other.values)
+        return _PairedQueries(task, one.ids, one.values, other.values)
     place = {query: number for number, query in enumerate(other.ids)}
     places = [(number, place[query]) for number, query in enumerate(one.ids) if query in place]
     if not places:
         return None
     first, second = np.array(places).T
     ids = [one.ids[number] for number in first]
-    return _Paired(task, ids, one.values[first], other.values[second])
+    return _PairedQueries(task, ids, one.values[first], other.values[second])
 
 
 def _parallel_together(
-    paired: Sequence[_Paired], weights: Sequence[float]
+    paired: Sequence[_PairedQueries], weights: Sequence[float]
 ) -> tuple[list[Floats], list[float]]:
     """
     Strata and their weights, where the same queries in several languages are one observation each.

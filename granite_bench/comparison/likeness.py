@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from granite_bench.comparison.measured import Made, Measured
+from granite_bench.comparison.measured import Measured, Provenance
 from granite_bench.printed import some
 from granite_bench.scores import Evaluation
 from granite_bench.variant_settings import MAX_LENGTH, name_without
@@ -47,12 +47,15 @@ def unlike(one: Measured, other: Measured, evaluations: Iterable[Evaluation]) ->
         evaluations: those that are compared.
     """
     found: dict[tuple[str, str], list[str]] = {}
-    pair = _Pair(one, other)
+    choices = _Choices(one, other)
     for evaluation in evaluations:
         first, second = one.evaluations.get(evaluation), other.evaluations.get(evaluation)
         if first is None or second is None:
             continue
-        said = {kind: rule(first.made, second.made, pair) for kind, rule in _RULES.items()}
+        said = {
+            kind: rule(first.provenance, second.provenance, choices)
+            for kind, rule in _RULES.items()
+        }
         if first.queries is not None and second.queries is not None:
             said["queries"] = _queries(first.queries.ids, second.queries.ids)
         for kind, what in said.items():
@@ -63,7 +66,7 @@ def unlike(one: Measured, other: Measured, evaluations: Iterable[Evaluation]) ->
     ]
 
 
-class _Pair:
+class _Choices:
     """What tells whether a difference is of the models, or of what somebody chose."""
 
     def __init__(self, one: Measured, other: Measured) -> None:
@@ -76,7 +79,7 @@ class _Pair:
         return any(name in settings for settings in self._settings for name in names)
 
 
-def _dataset(one: Made, other: Made, _: _Pair) -> str:
+def _dataset(one: Provenance, other: Provenance, _: _Choices) -> str:
     if one.data_sha256 and other.data_sha256:
         if one.data_sha256 == other.data_sha256:
             return ""
@@ -89,18 +92,18 @@ def _dataset(one: Made, other: Made, _: _Pair) -> str:
     return f"data set revision {revisions[0][:12]} and {revisions[1][:12]}"
 
 
-def _mteb(one: Made, other: Made, _: _Pair) -> str:
+def _mteb(one: Provenance, other: Provenance, _: _Choices) -> str:
     versions = one.mteb_version, other.mteb_version
     if not all(versions) or len({str(each).split(".")[0] for each in versions}) == 1:
         return ""
     return f"mteb {versions[0]} and {versions[1]}: a major release may score a task otherwise"
 
 
-def _max_length(one: Made, other: Made, pair: _Pair) -> str:
+def _max_length(one: Provenance, other: Provenance, choices: _Choices) -> str:
     if one.max_length is None or other.max_length is None or one.max_length == other.max_length:
         return ""
     shorter = min(one, other, key=lambda made: made.max_length or 0)
-    of_choice = pair.same_model or pair.chosen(MAX_LENGTH)
+    of_choice = choices.same_model or choices.chosen(MAX_LENGTH)
     if shorter.n_truncated == 0 or not of_choice:
         return ""
     what = f"texts cut to {one.max_length:,} and {other.max_length:,} tokens"
@@ -108,10 +111,10 @@ def _max_length(one: Made, other: Made, pair: _Pair) -> str:
     return what if n_cut is None else f"{what}, which cut {n_cut:,} of them in one of the two"
 
 
-def _prompts(one: Made, other: Made, pair: _Pair) -> str:
+def _prompts(one: Provenance, other: Provenance, choices: _Choices) -> str:
     if one.prompts is None or other.prompts is None:
         return ""
-    if not (pair.same_model or pair.chosen("prompt_query", "prompt_document")):
+    if not (choices.same_model or choices.chosen("prompt_query", "prompt_document")):
         return ""
     differing = [
         f"{role} {_quoted(one.prompts, role)} and {_quoted(other.prompts, role)}"
@@ -125,7 +128,7 @@ def _quoted(prompts: Mapping[str, str | None], role: str) -> str:
     return repr(prompts.get(role) or "")
 
 
-def _candidates(one: Made, other: Made, _: _Pair) -> str:
+def _candidates(one: Provenance, other: Provenance, _: _Choices) -> str:
     hashes = one.candidates_sha256, other.candidates_sha256
     if not all(hashes) or hashes[0] == hashes[1]:
         return ""
@@ -141,7 +144,7 @@ def _queries(one: Iterable[str], other: Iterable[str]) -> str:
     return f"{both}, {n_first:,} are only in the first and {n_second:,} only in the second"
 
 
-_RULES: Mapping[str, Callable[[Made, Made, _Pair], str]] = {
+_RULES: Mapping[str, Callable[[Provenance, Provenance, _Choices], str]] = {
     "dataset": _dataset,
     "mteb": _mteb,
     "max_length": _max_length,

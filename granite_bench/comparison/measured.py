@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, gathered
+from granite_bench.parquet_file import column_names, read_rows
 from granite_bench.results import Result
 from granite_bench.scores import Evaluation, evaluations_of, score_of, task_cell
 from granite_bench.stats import Floats
 from granite_bench.suite import Suite, SuiteTask
+from granite_bench.table import Row
 from granite_bench.variant_settings import length_of
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class QueryScores:
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """
     How a score came about, as far as another one must agree; None where nothing says.
 
@@ -76,12 +78,12 @@ class Measurement:
 
     Attributes:
         value: the metric as mteb stored it, a fraction.
-        made: how.
+        provenance: how it came about.
         queries: the same metric of each query; None where a result has none, or not this metric.
     """
 
     value: float
-    made: Made
+    provenance: Provenance
     queries: QueryScores | None
 
 
@@ -141,11 +143,31 @@ def measured_of(
                 except BadInput as error:
                     faults += error.faults
                     continue
-                evaluations[evaluation] = Measurement(score, _made(result, evaluation), queries)
+                evaluations[evaluation] = Measurement(
+                    score, _provenance(result, evaluation), queries
+                )
         evaluations = {**_means_of_parts(task, evaluations), **evaluations}
     if faults:
         raise BadInput(dict.fromkeys(faults))
     return Measured(model, revision, settings, evaluations, missing)
+
+
+def measured_rows(rows: Iterable[Row], suite: Suite) -> list[Measured]:
+    """
+    What the results of rows of the suite's table say, in their order.
+
+    Raises:
+        BadInput: as measured_of; the faults of all rows.
+    """
+    faults: list[Fault] = []
+
+    def measured(row: Row) -> Measured:
+        return measured_of(row.model, row.revision, row.settings, row.results, suite)
+
+    found = gathered(rows, measured, faults)
+    if faults:
+        raise BadInput(dict.fromkeys(faults))
+    return found
 
 
 def _means_of_parts(
@@ -158,11 +180,13 @@ def _means_of_parts(
         known = [part for part in parts if part is not None]
         if len(known) == len(parts):
             value = statistics.fmean(part.value for part in known)
-            found[own] = Measurement(value, _made_of_parts([part.made for part in known]), None)
+            found[own] = Measurement(
+                value, _provenance_of_parts([part.provenance for part in known]), None
+            )
     return found
 
 
-def _made_of_parts(parts: Sequence[Made]) -> Made:
+def _provenance_of_parts(parts: Sequence[Provenance]) -> Provenance:
     """Parts are data sets of their own: a mean of them has no revision, content or candidates."""
     cut = [part.n_truncated for part in parts]
     return replace(
@@ -247,16 +271,9 @@ _MEND = "move it and the task's result away and run the task again"
 
 
 def _read(path: Path) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(path).names
-        table = pq.read_table(
-            path, columns=[name for name in names if name not in ("top_docs", "top_scores")]
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise BadInput(Fault(str(path), f"is no Parquet file: {error}", _MEND)) from None
+    names = column_names(path, _MEND)
+    wanted = [name for name in names if name not in ("top_docs", "top_scores")]
+    table = read_rows(path, _MEND, columns=wanted)
     no_text = [name for name in _IDS if name not in names or not _is_text(table[name].type)]
     if no_text:
         problem = f"has no column {', '.join(no_text)} of text"
@@ -294,11 +311,13 @@ def _metric(name: str, rows: pa.Table) -> Floats | None:
     return None
 
 
-def _made(result: Result, evaluation: Evaluation) -> Made:
+def _provenance(result: Result, evaluation: Evaluation) -> Provenance:
     """What the result says of itself, and its record of this evaluation."""
     # mteb writes the word where it knows no revision.
     revision = "" if result.dataset_revision == "None" else result.dataset_revision
-    of_result = Made(revision, None, result.mteb_version, length_of(result.settings, [result]))
+    of_result = Provenance(
+        revision, None, result.mteb_version, length_of(result.settings, [result])
+    )
     run, entry = _entry(result, evaluation)
     if not entry:
         return of_result

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from granite_bench.comparison.bills import is_served
 from granite_bench.comparison.costs import Cost
+from granite_bench.comparison.money import is_served
 from granite_bench.comparison.requirements import QUANTITIES, Requirement, groupings
 from granite_bench.printed import some
 from granite_bench.run_command import finish, model_argument

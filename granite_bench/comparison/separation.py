@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from granite_bench.comparison.differences import ALPHA, Comparison, compare
-from granite_bench.comparison.measured import Measured, measured_of
-from granite_bench.errors import BadInput, Fault
+from granite_bench.comparison.differences import ALPHA, Comparison, compare_scores
+from granite_bench.comparison.measured import measured_rows
 from granite_bench.printed import some
 from granite_bench.table import Table
 
@@ -49,20 +48,10 @@ def separations_of(table: Table) -> list[Separation]:
     Raises:
         BadInput: rows per query that cannot be read, or are not those of their result; all named.
     """
-    measured: list[Measured] = []
-    faults: list[Fault] = []
-    for row in table.rows:
-        if row.rank is None:
-            continue
-        try:
-            measured.append(
-                measured_of(row.model, row.revision, row.settings, row.results, table.suite)
-            )
-        except BadInput as error:
-            faults += error.faults
-    if faults:
-        raise BadInput(dict.fromkeys(faults))
-    return [_separation(compare(one, other, table.suite)) for one, other in pairwise(measured)]
+    measured = measured_rows((row for row in table.rows if row.rank is not None), table.suite)
+    return [
+        _separation(compare_scores(one, other, table.suite)) for one, other in pairwise(measured)
+    ]
 
 
 def _separation(found: Comparison) -> Separation:

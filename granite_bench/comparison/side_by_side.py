@@ -13,9 +13,9 @@ from typing import Any
 from granite_bench.comparison.candidates import Candidate
 from granite_bench.comparison.changed_queries import ChangedQuery, changed_queries
 from granite_bench.comparison.costs import Costs, costs_of
-from granite_bench.comparison.differences import Comparison, compare
+from granite_bench.comparison.differences import Comparison, compare_scores
 from granite_bench.comparison.likeness import ALL_KINDS, Unlike
-from granite_bench.comparison.measured import Measured, measured_of
+from granite_bench.comparison.measured import measured_rows
 from granite_bench.comparison.qualification import reasons_against
 from granite_bench.comparison.requirements import Requirement, read_requirements
 from granite_bench.errors import BadInput, Fault
@@ -35,7 +35,7 @@ FIGURES: Mapping[str, tuple[str, Better]] = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class ReferencePair:
     """
     A model against the reference.
 
@@ -90,7 +90,7 @@ class SideBySide:
     suite: Suite
     source: str
     reference: Candidate
-    pairs: Sequence[Pair]
+    pairs: Sequence[ReferencePair]
     costs: Costs
     counted: Sequence[str]
     standings: Sequence[Standing]
@@ -142,11 +142,11 @@ def put_side_by_side(
         costs,
         rows=[cost for each, cost in zip(candidates, costs.rows, strict=True) if each in shown],
     )
-    measured = _measured(shown)
-    comparisons = [compare(measured[0], other, table.suite) for other in measured[1:]]
+    measured = measured_rows((each.row for each in shown), table.suite)
+    comparisons = [compare_scores(measured[0], other, table.suite) for other in measured[1:]]
     _refuse_unlike(shown, comparisons, allowed)
     pairs = [
-        Pair(
+        ReferencePair(
             each,
             comparison,
             changed_queries(
@@ -184,24 +184,6 @@ def _excluded(
         for each, cost in zip(candidates, costs.rows, strict=True)
     }
     return {name: reasons for name, reasons in found.items() if reasons}
-
-
-def _measured(candidates: Sequence[Candidate]) -> list[Measured]:
-    """Of each; the faults of all rows per query at once."""
-    measured = []
-    faults: list[Fault] = []
-    for each in candidates:
-        row = each.row
-        try:
-            found = measured_of(
-                row.model, row.revision, row.settings, row.results, each.table.suite
-            )
-            measured.append(found)
-        except BadInput as error:
-            faults += error.faults
-    if faults:
-        raise BadInput(dict.fromkeys(faults))
-    return measured
 
 
 # --- quality and costs together ---------------------------------------------------------------
@@ -274,7 +256,7 @@ class _Unlikes:
         """What to do, with the command."""
         evaluation = next(e for e in self.comparison.one.evaluations if e.label == found.labels[0])
         one, other = (
-            side.evaluations[evaluation].made
+            side.evaluations[evaluation].provenance
             for side in (self.comparison.one, self.comparison.other)
         )
         if found.kind == "max_length":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.scores import Evaluation
 from granite_bench.suite import Suite, SuiteTask
 
@@ -68,7 +68,7 @@ def read_texts(
         except BadInput as error:
             notes.append(f"No texts of {name}: {error.faults[0].what}.")
         except Exception as error:  # noqa: BLE001 (readers of data sets raise whatever they meet)
-            notes.append(f"No texts of {name}: {str(error).splitlines()[0]}.")
+            notes.append(f"No texts of {name}: {first_line(error)}.")
     return found, notes
 
 

@@ -1,4 +1,4 @@
-"""Which texts were asked for before: one that two requests have is encoded for the first."""
+"""Which texts earlier requests have asked for: each is encoded once, for the first of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class AskedTexts:
     """
     The addresses of texts so far, by their first halves.
 
-    Of two texts with the same half the second is taken for the first, once in 10**19 pairs; it
-    is then encoded when it is asked for in earnest.
+    One pair of texts in 10**19 has the same half, and the second is then taken for the first: it
+    is not encoded ahead, but by the evaluation, which finds it missing.
 
     Memory: 8 bytes a text.
     """

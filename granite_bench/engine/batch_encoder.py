@@ -5,10 +5,9 @@ Shards of texts to vectors, on the device of this process: tokens ahead, batches
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, cast
@@ -83,7 +82,6 @@ class BatchEncoder(Generic[Rows]):
         self.batch_size = batch_size
         self.budget_cuts: list[int] = []
         self._backend = backend
-        self._tokenizing = threading.Lock()
 
     def encode_shards(
         self, shards: Iterable[Shard[Rows]], progress: tqdm[Any]
@@ -139,11 +137,6 @@ class BatchEncoder(Generic[Rows]):
             cost.store_seconds += started - encoded
         return np.empty(0, np.intp)
 
-    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
-        """As the backend's; any thread may ask, also while shards are tokenised ahead."""
-        with self._tokenizing:  # a Rust tokenizer that two threads use raises "Already borrowed"
-            return self._backend.tokenize(texts, instruction)
-
     def vectors(
         self, places: Places[Rows], instruction: Instruction, restore: object
     ) -> Vectors[Rows]:
@@ -157,7 +150,7 @@ class BatchEncoder(Generic[Rows]):
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer") as thread:
             ahead: tuple[Shard[Rows], Future[Tokens]] | None = None
             for shard in shards:
-                future = thread.submit(self.tokenize, shard.texts, shard.instruction)
+                future = thread.submit(self._backend.tokenize, shard.texts, shard.instruction)
                 if ahead is not None:
                     yield ahead[0], ahead[1].result()
                 ahead = shard, future

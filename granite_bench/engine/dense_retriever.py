@@ -69,8 +69,6 @@ class DenseRetriever:
         task_metadata: TaskMetadata,
         hf_split: str,
         hf_subset: str,
-        encode_kwargs: Mapping[str, Any],
-        num_proc: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Encode the corpus (mteb's SearchProtocol)."""
@@ -90,12 +88,8 @@ class DenseRetriever:
         queries: Dataset,
         *,
         task_metadata: TaskMetadata,
-        hf_split: str,
-        hf_subset: str,
         top_k: int,
-        encode_kwargs: Mapping[str, Any],
         top_ranked: Mapping[str, Sequence[str]] | None = None,
-        num_proc: int | None = None,
         **kwargs: Any,
     ) -> Mapping[str, dict[str, float]]:
         """Encode the queries and rank the indexed corpus (mteb's SearchProtocol)."""
@@ -150,8 +144,7 @@ class DenseRetriever:
         texts = [text for batch in inputs for text in batch["text"]]
         seen = Observation(hf_split, hf_subset, n_docs=len(texts), docs=EncodingCost())
         instruction = self._instruction(task_metadata, prompt_type, seen)
-        positions = [str(position) for position in range(len(texts))]
-        encoded = self._encode([texts], instruction, seen.docs, "text", positions)
+        encoded = self._encode([texts], instruction, seen.docs, "text", range(len(texts)))
         seen.index_seconds = time.perf_counter() - started
         self.observations.append(seen)
         return self.variant.of_array(encoded.array())

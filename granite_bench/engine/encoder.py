@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol
 
 import numpy as np
@@ -22,12 +22,12 @@ from granite_bench.engine.asked import AskedTexts
 from granite_bench.engine.backend import Backend, Instruction
 from granite_bench.engine.batch_encoder import BatchEncoder, Shard
 from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.model_stores import ModelStores
 from granite_bench.engine.places import Places, different
 from granite_bench.engine.rows import Rows
 from granite_bench.engine.share import Share, sizes
 from granite_bench.engine.text_shards import Limits, selected, shards, windows
-from granite_bench.engine.texts import DOCUMENT_TEMPLATE
-from granite_bench.engine.vector_store import VectorStore, text_keys
+from granite_bench.engine.vector_store import text_keys
 from granite_bench.engine.vectors import Vectors
 from granite_bench.errors import NonFiniteVectors
 from granite_bench.files import Place
@@ -75,8 +75,24 @@ class Request:
     instruction: Instruction
 
 
+@dataclass
+class EncodedAhead:
+    """
+    What came of encode_ahead.
+
+    Attributes:
+        cost: what it took in all; of texts, n_encoded alone.
+        n_not_finite: texts whose vectors have NaN or infinity, which are not stored.
+        first_not_finite: the first of these texts; empty where there is none.
+    """
+
+    cost: EncodingCost = field(default_factory=EncodingCost)
+    n_not_finite: int = 0
+    first_not_finite: str = ""
+
+
 Restore = Callable[[npt.NDArray[np.intp], Sequence[str]], None]
-"""Encodes the texts at these positions again, whose vectors were lost with the shards named."""
+"""Encodes texts whose vectors were lost again: their positions, and the names of broken shards."""
 
 
 class ShardEncoder(Protocol[Rows]):
@@ -119,9 +135,6 @@ class Encoder(Generic[Rows]):
         sparse: whether the backend's vectors are SparseRows.
         longest_first: whether texts of like length share a shard; else neighbours do, as the pairs
             of a query must where a server scores them in one request.
-
-    Attributes:
-        repaired_shards: shards that were found broken and encoded again.
     """
 
     def __init__(
@@ -140,14 +153,20 @@ class Encoder(Generic[Rows]):
         self.identity = dict(identity)
         self.sparse = sparse
         self.longest_first = longest_first
-        self.repaired_shards: list[str] = []
         self.shard_encoder: ShardEncoder[Rows] = elsewhere or BatchEncoder(
             backend, token_budget=token_budget, batch_size=batch_size
         )
-        self._store_folder = store_folder
-        self._stores: dict[tuple[Instruction, int | None], VectorStore] = {}
+        self._keeps_nothing = store_folder is None
+        self._stores: ModelStores[Rows] = ModelStores(
+            backend, self.identity, store_folder, sparse=sparse
+        )
         self._last: dict[Instruction, _Last[Rows]] = {}
         self._ahead: dict[tuple[Instruction, str], EncodingCost] = {}
+
+    @property
+    def repaired_shards(self) -> list[str]:
+        """Shards that were found broken and encoded again; the caller's to clear."""
+        return self._stores.repaired_shards
 
     @property
     def token_budget(self) -> int:
@@ -210,7 +229,7 @@ class Encoder(Generic[Rows]):
                 raise NonFiniteVectors(np.flatnonzero(np.isin(rows, bad)).tolist(), len(rows))
 
         def restore(lost: npt.NDArray[np.intp], broken: Sequence[str]) -> None:
-            self.repaired_shards += broken
+            self.repaired_shards.extend(broken)
             places.forget(lost)
             fill()
 
@@ -229,20 +248,17 @@ class Encoder(Generic[Rows]):
 
     def encode_ahead(
         self, requests: Iterable[Request], *, share: Share | None = None
-    ) -> EncodingCost:
+    ) -> EncodedAhead:
         """
         Fill the store with the vectors that later calls of encode will ask for.
 
         What it takes is counted by the call of encode for the same texts. Texts whose vectors are
-        not finite are left to that call, which says so.
+        not finite are left to that call, which raises.
 
         Args:
             requests: read one by one, each when the shards of the one before are cut.
             share: encode a part of all shards only; which one depends on the requests alone, not
                 on what is stored.
-
-        Returns:
-            What it took in all; of texts, n_encoded alone.
 
         Raises:
             TaskError, StorageError: as encode.
@@ -274,13 +290,15 @@ class Encoder(Generic[Rows]):
                     cost,
                 )
 
+        ahead = EncodedAhead()
         with _progress("texts", 0) as progress:
-            for _ in self.shard_encoder.encode_shards(missing(progress), progress):
-                pass
-        total = EncodingCost()
+            for shard, bad in self.shard_encoder.encode_shards(missing(progress), progress):
+                if len(bad) and not ahead.n_not_finite:
+                    ahead.first_not_finite = shard.texts[shard.positions.tolist().index(bad[0])]
+                ahead.n_not_finite += len(bad)
         for cost in costs:
-            total.add(cost)
-        return total
+            ahead.cost.add(cost)
+        return ahead
 
     def encode_uncached(self, texts: Sequence[str], instruction: Instruction) -> None:
         """Encode one batch for its time alone; nothing is looked up or kept."""
@@ -290,33 +308,9 @@ class Encoder(Generic[Rows]):
     def places(
         self, instruction: Instruction, keys: npt.NDArray[np.uint64], *, look: bool = True
     ) -> Places[Rows]:
-        """
-        Where the vectors of these texts are.
-
-        A text that the model reads whole has the same vector under every maximum length, so it
-        lies in a store without one; only truncated texts lie in a store of their length. Where
-        the model tokenises by itself nobody knows which these are, and all lie in the latter.
-
-        Args:
-            keys: of different texts, uint64 (n_texts, 2).
-            look: whether to look for them; otherwise nothing is found so far.
-        """
-        limit = self.backend.max_length
-        if limit is not None and not self.backend.knows_tokens(instruction):
-            limits: list[int | None] = [limit]
-        else:
-            limits = [None] if limit is None else [None, limit]
-        stores = [self._store(instruction, each) for each in limits]
-        # Without a store there is nothing to keep apart.
-        split_at = limit if len(limits) == 2 and self._store_folder is not None else None
-        found = [store for store in stores if store is not None]
-        places: Places[Rows] = Places(keys, found, split_at, sparse=self.sparse)
-        if look:
-            for number, store in enumerate(found):
-                places.find(number, verify=self.shard_encoder.verifies)
-                self.repaired_shards += store.repaired_shards
-                store.repaired_shards.clear()
-        return places
+        """Where the vectors of texts are: see ModelStores.places."""
+        verify = self.shard_encoder.verifies
+        return self._stores.places(instruction, keys, look=look, verify=verify)
 
     def _shards(
         self,
@@ -356,9 +350,7 @@ class Encoder(Generic[Rows]):
         share: Share,
     ) -> Iterator[tuple[npt.NDArray[np.intp], list[str]]]:
         """The shards that are in a share."""
-        here = self.shard_encoder
-        tokenize = here.tokenize if isinstance(here, BatchEncoder) else self.backend.tokenize
-        size = sizes(tokenize, instruction, self.backend.max_length)
+        size = sizes(self.backend.tokenize, instruction, self.backend.max_length)
         return (shard for shard in cut if share.takes(size(shard[1])))
 
     def _missing(
@@ -392,25 +384,7 @@ class Encoder(Generic[Rows]):
         longer shard, and batches of a given size are all of that size but the last.
         """
         batch_size = self.shard_encoder.batch_size
-        return batch_size if batch_size and self._store_folder is None else 1
-
-    def _store(self, instruction: Instruction, max_length: int | None) -> VectorStore | None:
-        if self._store_folder is None:
-            return None
-        if (instruction, max_length) not in self._stores:
-            self._stores[instruction, max_length] = VectorStore(
-                self._store_folder,
-                {
-                    **self.identity,
-                    "backend": self.backend.name,
-                    "dtype": self.backend.dtype,
-                    "truncated_to": max_length,
-                    "prompt": instruction.prompt,
-                    "role": instruction.role,
-                    "document_template": DOCUMENT_TEMPLATE,
-                },
-            )
-        return self._stores[instruction, max_length]
+        return batch_size if batch_size and self._keeps_nothing else 1
 
 
 @dataclass(frozen=True)

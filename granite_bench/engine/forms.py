@@ -10,15 +10,17 @@ The form in which a loaded model is evaluated: what of it our engine drives, and
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from mteb.models import ModelMeta, SearchEncoderWrapper, SearchProtocol
 
-from granite_bench.engine.backend import SentenceTransformersBackend, has_backend, loaded_from
+from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.endpoint.backend import EndpointModel
+from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.reranker import Reranker, RerankerOfMteb, is_reranker, reranker_for
@@ -92,3 +94,10 @@ def form_of(
     # Multi-vector embeddings have no place in the store, and wrappers with code of their own may
     # want titles, splits or subsets: mteb's search gives their scores.
     return ObservedSearch(SearchEncoderWrapper(model), meta)
+
+
+def loaded_from(meta: ModelMeta) -> str:
+    """A hash of how mteb loads a model: its loader and the arguments, prompts among them."""
+    loader = getattr(meta.loader, "__name__", str(meta.loader))
+    described = json.dumps([loader, meta.loader_kwargs], sort_keys=True, default=str)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]

@@ -56,7 +56,7 @@ class PairTokenizer:
         self._uncut = FastTokenizer(tokenizer, None)
         self.max_length = max_length
         self.pad_id = self._texts.pad_id
-        self.pad_type: int = tokenizer.pad_token_type_id
+        self.pad_type = self._texts.pad_type
         self.padding_side = self._texts.padding_side
         rust = tokenizer.backend_tokenizer
         rust.no_truncation()

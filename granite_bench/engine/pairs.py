@@ -22,11 +22,10 @@ from granite_bench.engine.texts import DocumentTexts
 from granite_bench.errors import TaskError
 
 PAIRS_PER_BLOCK = 1024
+"""Pairs whose documents are in memory at once."""
 
 ROLE = "pair"
 """What the text of a pair is, in an Instruction."""
-
-"""Pairs whose documents are in memory at once."""
 
 
 @dataclass

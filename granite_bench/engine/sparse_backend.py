@@ -13,7 +13,8 @@ from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
 from mteb.types import PromptType
 from sentence_transformers.util import select_max_active_dims
 
-from granite_bench.engine.backend import Instruction, SentenceTransformersBackend
+from granite_bench.engine.backend import Instruction
+from granite_bench.engine.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.sparse_rows import SparseRows
 from granite_bench.engine.tokens import Tokens
 

@@ -4,7 +4,7 @@ Texts as a model reads them: token ids, truncated, all from one pass of the toke
 sentence-transformers tokenises batch by batch, between two steps of the model. Here a shard is
 tokenised whole and ahead of time, so that its lengths are known before batches are cut, and the
 model never waits. A tokenizer is trusted with that only after its ids were compared with what
-sentence-transformers makes of the same texts (see backend).
+sentence-transformers makes of the same texts (see model_inputs).
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class FastTokenizer:
         self._rust.no_padding()
         self.max_length = max_length
         self.pad_id: int = tokenizer.pad_token_id or 0
+        self.pad_type: int = tokenizer.pad_token_type_id
         self.padding_side: str = tokenizer.padding_side
         self._n_before, self._n_after = self._special_tokens()
         if max_length is not None and max_length <= self._n_before + self._n_after:

@@ -15,7 +15,7 @@ import torch
 from sentence_transformers.util import truncate_embeddings
 
 from granite_bench.engine.tokens import Tokens
-from granite_bench.engine.unpadded_attention import HALF_PRECISION, Attention
+from granite_bench.engine.unpadded_attention import HALF_PRECISION
 from granite_bench.engine.unpadded_transformer import UnpaddedTransformer, to_device
 
 PoolingMode = Literal["cls", "mean", "lasttoken"]
@@ -52,22 +52,18 @@ class UnpaddedSentenceTransformer:
 
     Args:
         model: a SentenceTransformer; as for UnpaddedTransformer, it stays as it is.
-        attention, compile: as for UnpaddedTransformer.
+        compile: as for UnpaddedTransformer.
 
     Raises:
         ValueError: the model is not supported; the message is what supports returns.
     """
 
-    def __init__(
-        self, model: Any, *, attention: Attention | None = None, compile: bool = False
-    ) -> None:
+    def __init__(self, model: Any, *, compile: bool = False) -> None:
         reason = self.supports(model)
         if reason is not None:
             raise ValueError(reason)
         self._model = model
-        self._transformer = UnpaddedTransformer(
-            model[0].auto_model, attention=attention, compile=compile
-        )
+        self._transformer = UnpaddedTransformer(model[0].auto_model, compile=compile)
 
     @staticmethod
     def supports(model: Any, prompt: str = "") -> str | None:

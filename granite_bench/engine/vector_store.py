@@ -338,7 +338,7 @@ class VectorStore:
         if self._is_described and not isinstance(path, Path):  # each look is a request
             return
         try:
-            described = path.read_bytes() if isinstance(path, Path) else read(path)[0]
+            described = read(path)[0]
         except OSError:
             described = b""
         if described != self._configuration:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from granite_bench.devices import BackendName
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import cache_folder
+from granite_bench.files import as_one_name, cache_folder
 from granite_bench.mirror import files_under
 
 PATTERNS: dict[BackendName, str] = {"onnx": "*.onnx", "openvino": "openvino*.xml"}
@@ -81,7 +81,8 @@ def exports_folder(model: str, revision: str | None) -> Path:
     Args:
         model: its name, org/name.
     """
-    return cache_folder() / "exports" / model / (revision or "no_revision_available")
+    names = [*model.split("/"), revision or "no_revision_available"]
+    return cache_folder().joinpath("exports", *map(as_one_name, names))
 
 
 def find_all(folders: Sequence[Path], backend: BackendName) -> list[ExportedFile]:

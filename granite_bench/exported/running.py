@@ -23,7 +23,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 
 from granite_bench.devices import BackendName
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.exported.files import ExportedFile
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -249,6 +249,5 @@ def _faults_of(file: ExportedFile) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        problem = f"{PACKAGES[file.backend][0]} does not take it: {first[:300]}"
+        problem = f"{PACKAGES[file.backend][0]} does not take it: {first_line(error)[:300]}"
         raise BadInput(Fault(str(file.path), problem, "export the model again")) from error

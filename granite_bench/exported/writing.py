@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 
 from granite_bench.devices import BackendName
-from granite_bench.errors import StorageError, TaskError
+from granite_bench.errors import StorageError, TaskError, first_line
 from granite_bench.exported.cosines import row_cosines
 from granite_bench.exported.files import ExportedFile
 from granite_bench.exported.running import (
@@ -170,10 +170,9 @@ def _trace(transformer: Any, target: Path) -> None:
         except OSError:
             raise
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise TaskError(
-                f"torch cannot write this model as ONNX: {first[:300]}\n  its architecture "
-                "cannot be exported this way; run it with --backend torch"
+                f"torch cannot write this model as ONNX: {first_line(error)[:300]}\n"
+                "  its architecture cannot be exported this way; run it with --backend torch"
             ) from error
 
 

@@ -20,10 +20,10 @@ from granite_bench.forecast.reader import Reader
 from granite_bench.forecast.simulation import Cluster, Simulated, simulate
 from granite_bench.forecast.sizes import Sizes, sizes_of, vector_bytes
 from granite_bench.forecast.texts import Reading, TaskTexts
-from granite_bench.forecast.work import ModelLoad, dims_of, model_work
+from granite_bench.forecast.work import ModelLoad, assumptions, dims_of, model_work
 from granite_bench.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
 from granite_bench.models import ModelSource
-from granite_bench.plan import Job, Plan
+from granite_bench.plan import Job, Plan, by_task
 from granite_bench.printed import some
 
 STORE_BYTES_PER_SECOND = 500e6
@@ -61,7 +61,7 @@ class ModelForecast:
     n_tokens: Estimate
     seconds: Estimate
     held_seconds: Estimate
-    vector_bytes: float
+    vector_bytes: int
     rate: Rate
 
 
@@ -123,7 +123,7 @@ class Forecast:
         bases = sorted({each.rate.basis for each in self.models})
         return [
             f"forecast: {duration_text(self.seconds)} on {where} ({self.device.label}), {hours}, "
-            f"{size_text(round(self.sizes.vectors))} of vectors",
+            f"{size_text(self.sizes.vectors)} of vectors",
             f"speed from: {', '.join(bases)}; bottleneck: {self.likely.bottleneck}",
             *_left_out(self.unknown),
         ]
@@ -195,7 +195,7 @@ def forecast_of(
     return Forecast(
         device, n_devices, n_workers, models, unknown, low, likely, high,
         sizes_of(loads, readers, token_budget=budget),
-        _assumptions(loads, store_bytes_per_second if stored else None),
+        _assumptions(loads, device, n_workers, store_bytes_per_second if stored else None),
     )  # fmt: skip
 
 
@@ -210,10 +210,7 @@ def _load(
 ) -> ModelLoad | None:
     """What one loaded model reads; jobs that nobody knows go to *unknown*."""
     readings: dict[str, Reading] = {}
-    by_task: dict[str, list[Job]] = {}
-    for job in jobs:
-        by_task.setdefault(job.task.metadata.name, []).append(job)
-    for name, variants in by_task.items():
+    for name, variants in by_task(jobs).items():
         of_task = texts.setdefault(name, TaskTexts(variants[0].task))
         parts = list(dict.fromkeys(part for job in variants for part in job.missing))
         found = of_task.reading(parts, reader, stored=stored)
@@ -225,9 +222,9 @@ def _load(
             readings[name] = found
     n_texts, n_tokens = _totals(readings)
     rate = rates.of(reader, n_tokens.likely / n_texts if n_texts else 0.0)
-    known = [job for job in jobs if job.task.metadata.name in readings]
+    known = [job for job in jobs if job.task_name in readings]
     if isinstance(rate, str):
-        unknown += [Unknown(job.source.name, job.task.metadata.name, rate) for job in known]
+        unknown += [Unknown(job.source.name, job.task_name, rate) for job in known]
         return None
     if not known:
         return None
@@ -286,14 +283,26 @@ def _model(
     )
 
 
-def _assumptions(loads: Sequence[ModelLoad], store: float | None) -> list[str]:
+def _assumptions(
+    loads: Sequence[ModelLoad], device: Device, n_workers: int, store: float | None
+) -> list[str]:
+    """What the figures rest on, each with its source; nothing where there are no figures."""
+    if not loads:
+        return []
     said = [f"speed of {load.name}: {load.rate.source}" for load in loads]
     tokens: dict[str, list[str]] = {}
     for load in loads:
         bases = bases_text(basis for each in load.readings.values() for basis in each.basis)
         tokens.setdefault(bases, []).append(load.name)
     said += [f"tokens of {some(names)}: {bases}" for bases, names in tokens.items()]
-    if store is not None and loads:
+    said.append(
+        f"loading, where no earlier run says: {LOADING_SECONDS:.0f} s and "
+        f"{size_text(round(LOADED_BYTES_PER_SECOND))} a second (assumed)"
+    )
+    if n_workers > 1:
+        said.append(f"start of the workers: {STARTING_SECONDS:.0f} s (assumed)")
+    said += assumptions(device, n_workers)
+    if store is not None:
         said.append(f"the store takes {size_text(round(store))} a second (assumed)")
     if any(not part.ranks for x in loads for r in x.readings.values() for part in r.parts.values()):
         said.append(
@@ -302,8 +311,7 @@ def _assumptions(loads: Sequence[ModelLoad], store: float | None) -> list[str]:
         )
     if any("sparse" in (load.jobs[0].source.meta.model_type or []) for load in loads):
         said.append("sparse vectors: neither their size nor their search is counted")
-    if loads:
-        said.append("vectors that the store has already are not looked for, and cost as new ones")
+    said.append("vectors that the store has already are not looked for, and cost as new ones")
     return said
 
 

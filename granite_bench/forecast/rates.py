@@ -36,7 +36,7 @@ UTILISATION = {
     },
 }
 """
-Of the peak, while a model encodes. On a CPU benchmarks/engine.md measured 0.52 to 0.85 in float32.
+Of the peak, while a model encodes. On a CPU benchmarks/RESULTS.md measured 0.52 to 0.85 in float32.
 On a GPU in half precision the least is what the documents a second of the Granite R2 paper's table
 4 come to on an H100 (0.03 for the small model, 0.08 for the base one, precision not stated); the
 rest is assumed.

@@ -15,6 +15,7 @@ from granite_bench.errors import BadInput
 from granite_bench.forecast.estimate import Estimate
 from granite_bench.forecast.languages import Basis, characters_per_token
 from granite_bench.models import ModelSource
+from granite_bench.models.folder import own_max_length
 from granite_bench.speed.geometry import Geometry
 from granite_bench.speed.geometry_table import find_geometry
 
@@ -47,10 +48,10 @@ class Reader:
         """Tokens of a text that the model reads; None where nobody says."""
         if self.source.max_length is not None:
             return self.source.max_length
-        lengths = [self._config("sentence_bert_config.json").get("max_seq_length")]
+        lengths = [own_max_length(self.source.files)]
         if self.geometry is not None:
             lengths.append(self.geometry.max_length)
-        known = [each for each in lengths if isinstance(each, int)]
+        known = [each for each in lengths if each is not None]
         if known:
             return min(known)
         own = self.source.meta.max_tokens
@@ -65,7 +66,7 @@ class Reader:
         own = arguments.get("model_kwargs", {})
         named = own.get("dtype", own.get("torch_dtype"))
         if named is None:
-            config = self._config("config.json")
+            config = self._config
             named, who = config.get("dtype", config.get("torch_dtype")), "its config.json"
         else:
             who = "mteb's metadata"
@@ -126,11 +127,13 @@ class Reader:
         found.no_padding()
         return found
 
-    def _config(self, name: str) -> dict[str, Any]:
+    @property
+    def _config(self) -> dict[str, Any]:
+        """The model's config.json; empty where it is not here."""
         if self.source.files is None:
             return {}
         try:
-            said = json.loads((self.source.files / name).read_bytes())
+            said = json.loads((self.source.files / "config.json").read_bytes())
         except (OSError, ValueError):
             return {}
         return said if isinstance(said, dict) else {}

@@ -101,17 +101,16 @@ class Simulated:
         n_workers: of the cluster.
         stages: wall seconds of each of STAGES, over all models; the start is with *load*.
         models: name -> wall seconds, the start left out.
-        worker_seconds: that each worker was busy.
-        driver_seconds, store_seconds: that these were busy.
-        encoding: the same three while texts were encoded, worker seconds added up.
+        busy_seconds: of all workers together.
+        encoding: seconds that workers (together), driver and store were busy while texts were
+            encoded.
+        encoders: the workers that encoded something.
     """
 
     n_workers: int
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     models: dict[str, float] = field(default_factory=dict)
-    worker_seconds: list[float] = field(default_factory=list)
-    driver_seconds: float = 0.0
-    store_seconds: float = 0.0
+    busy_seconds: float = 0.0
     encoding: dict[str, float] = field(
         default_factory=lambda: {"workers": 0.0, "driver": 0.0, "store": 0.0}
     )
@@ -126,11 +125,6 @@ class Simulated:
     def held_seconds(self) -> float:
         """Of all workers, busy or not: what a cluster is paid for."""
         return self.n_workers * self.seconds
-
-    @property
-    def busy_seconds(self) -> float:
-        """Of all workers."""
-        return sum(self.worker_seconds)
 
     @property
     def bottleneck(self) -> str:
@@ -177,12 +171,11 @@ def simulate(models: Sequence[ModelWork], cluster: Cluster) -> Simulated:
     """
     if cluster.n_workers < 1 or not cluster.store_bytes_per_second > 0:
         raise ValueError("a cluster has a worker, and a store that takes vectors")
-    done = Simulated(cluster.n_workers, worker_seconds=[0.0] * cluster.n_workers)
+    done = Simulated(cluster.n_workers)
     done.stages["load"] += cluster.start_seconds if models else 0.0
     for model in models:
         started = done.seconds
-        for worker in range(cluster.n_workers):
-            done.worker_seconds[worker] += model.load_seconds
+        done.busy_seconds += cluster.n_workers * model.load_seconds
         done.stages["load"] += model.load_seconds
         # The largest first: what is left when workers run out of shards is small.
         tasks = sorted(model.tasks, key=lambda task: -task.encode_seconds)
@@ -198,13 +191,9 @@ def simulate(models: Sequence[ModelWork], cluster: Cluster) -> Simulated:
 def _search(task: TaskWork, cluster: Cluster, done: Simulated) -> None:
     reading = task.read_bytes / cluster.store_bytes_per_second
     own = task.search_seconds / cluster.n_workers
-    for worker in range(cluster.n_workers):
-        done.worker_seconds[worker] += own
-    done.worker_seconds[0] += task.alone_seconds
-    done.store_seconds += reading
+    done.busy_seconds += task.search_seconds + task.alone_seconds
     # A block is read while the one before is searched.
     done.stages["search"] += max(own, reading) + task.alone_seconds
-    done.driver_seconds += task.merge_seconds + task.score_seconds
     done.stages["score"] += task.merge_seconds + task.score_seconds
 
 
@@ -247,20 +236,18 @@ class _Encoding:
             shard = coming.popleft()
             self.preparing = True
             self.under_way += 1
-            done.driver_seconds += shard.prepare_seconds
             done.encoding["driver"] += shard.prepare_seconds
             self._at(now + shard.prepare_seconds, "prepared", -1, shard)
         while self.ready and self.idle:
             shard, worker = self.ready.popleft(), heapq.heappop(self.idle)
             done.encoders.add(worker)
-            done.worker_seconds[worker] += shard.encode_seconds
+            done.busy_seconds += shard.encode_seconds
             done.encoding["workers"] += shard.encode_seconds
             self._at(now + shard.encode_seconds, "encoded", worker, shard)
         if self.to_write and not self.writing:
             worker, shard = self.to_write.popleft()
             seconds = shard.n_bytes / self.cluster.store_bytes_per_second
             self.writing = True
-            done.store_seconds += seconds
             done.encoding["store"] += seconds
             self._at(now + seconds, "written", worker, shard)
 

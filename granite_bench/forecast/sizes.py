@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from granite_bench.disk_space import BYTES_PER_TEXT
+from granite_bench.disk_space import stored_bytes
 from granite_bench.engine.batch_encoder import RESIDENT_BYTES
 from granite_bench.forecast.reader import Reader
 from granite_bench.forecast.work import ModelLoad, n_found
@@ -30,7 +30,7 @@ class Sizes:
             layer for a batch where its shape is known; None where nobody knows its weights.
     """
 
-    vectors: float
+    vectors: int
     weights: float | None
     data: float
     driver: float
@@ -58,16 +58,16 @@ def sizes_of(loads: Sequence[ModelLoad], readers: Sequence[Reader], *, token_bud
     )
 
 
-def vector_bytes(load: ModelLoad) -> float:
+def vector_bytes(load: ModelLoad) -> int:
     """Of one model's vectors, all variants together; 0 where their dimension is not known."""
     if load.n_dims is None or load.is_reranker:
-        return 0.0
+        return 0
     n_texts = sum(
         part.docs.n_different + part.queries.n_different
         for reading in load.readings.values()
         for part in reading.parts.values()
     )
-    return n_texts * (4.0 * load.n_dims + BYTES_PER_TEXT)
+    return stored_bytes(n_texts, load.n_dims)
 
 
 def _weights(reader: Reader) -> float | None:
@@ -101,8 +101,9 @@ def _characters_to_come(loads: Sequence[ModelLoad]) -> float:
     by_task = {}
     for load in loads:
         for job in load.jobs:
-            name = job.task.metadata.name
             if any(each.endswith("(data)") for each in job.downloads):
-                parts = load.readings[name].parts.values()
-                by_task[name] = sum(p.docs.n_characters + p.queries.n_characters for p in parts)
+                by_task[job.task_name] = sum(
+                    part.docs.n_characters + part.queries.n_characters
+                    for part in load.readings[job.task_name].parts.values()
+                )
     return float(sum(by_task.values()))

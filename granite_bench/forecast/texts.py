@@ -24,6 +24,7 @@ from granite_bench.errors import BadInput
 from granite_bench.forecast.estimate import NOTHING, Estimate
 from granite_bench.forecast.languages import Basis
 from granite_bench.forecast.reader import Reader
+from granite_bench.plan import all_parts
 from granite_bench.task_scores import data_of
 from granite_bench.tasks import Evaluation, sizes
 from granite_bench.tasks.beir import BeirFolderTask
@@ -146,7 +147,7 @@ class TaskTexts:
             n_texts = sum(map(sum, sizes(task).values()))
             if not in_folder or not 0 < n_texts <= READ_AT_MOST:
                 return None
-        parts = [(split, subset) for split in task.eval_splits for subset in task.hf_subsets]
+        parts = all_parts(task)
         found = {}
         try:
             with data_of(task, parts):

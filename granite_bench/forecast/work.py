@@ -1,7 +1,7 @@
 """
 What a cluster has to do: a plan's texts and a model's rate, in seconds of a worker and bytes.
 
-The figures of the driver are of two cores of an AMD EPYC (benchmarks/engine.md).
+The figures of the driver are of two cores of an AMD EPYC (benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from granite_bench.disk_space import BYTES_PER_TEXT
+from granite_bench.disk_space import stored_bytes
 from granite_bench.engine.batch_encoder import RESIDENT_BYTES
 from granite_bench.engine.encoder import CHARACTERS_PER_SHARD, TEXTS_PER_SHARD
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP
@@ -22,6 +22,7 @@ from granite_bench.forecast.simulation import ModelWork, Shards, TaskWork
 from granite_bench.forecast.texts import Load, PartReading, Reading
 from granite_bench.models import listed_dims
 from granite_bench.plan import Job
+from granite_bench.ranking import MOST_RANKED
 
 Scenario = Literal["low", "likely", "high"]
 """Of the time: *low* has the fewest tokens at the highest rate."""
@@ -35,20 +36,18 @@ SCORED_QUERIES_PER_SECOND = 8_000
 """Of the driver: 2,000 queries with 1,000 documents each were scored in 0.22 to 0.25 s."""
 
 MERGE_SECONDS_PER_CANDIDATE = 2e-8
-"""Of the driver, for each document that a worker found for a query."""
+"""Of the driver, assumed, for each document that a worker found for a query."""
 
 PART_SECONDS = 0.1
 """Of the driver, for each split and subset of each variant: mteb, records, files."""
 
 SINGLE_QUERY_SECONDS = 0.01
-"""Of a worker, for a query alone, beside its arithmetic; LATENCY_QUERIES are timed per task."""
+"""Of a worker, assumed, for a query alone, beside its arithmetic; LATENCY_QUERIES are timed per
+task."""
 
 SEARCH_UTILISATION = {"cpu": Estimate(0.6, 0.75, 0.85), "gpu": Estimate(0.05, 0.2, 0.5)}
 """Of the peak in float32 while vectors are searched. A CPU's is measured (0.75 and 0.85 of the
-matrix product, benchmarks/engine.md), a GPU's is assumed."""
-
-TOP_K = 1_000
-"""mteb's largest cut-off: what every search finds for a query."""
+matrix product, benchmarks/RESULTS.md), a GPU's is assumed."""
 
 MOST_SHARDS = 1_000
 """Of one kind of texts of a part in a simulation; larger corpora have larger shards there."""
@@ -77,7 +76,7 @@ class ModelLoad:
 
     def variants_of(self, task: str) -> list[Job]:
         """The jobs of one task."""
-        return [job for job in self.jobs if job.task.metadata.name == task]
+        return [job for job in self.jobs if job.task_name == task]
 
     @property
     def is_reranker(self) -> bool:
@@ -145,10 +144,10 @@ def model_work(
         search_seconds = read_bytes = score_seconds = merge_seconds = 0.0
         alone_seconds = 0.0
         variants = load.variants_of(task)
-        bytes_per_text = (4 * load.n_dims + BYTES_PER_TEXT) if stored and load.n_dims else 0.0
+        n_dims_stored = load.n_dims if stored else None
         for part, loads in load.encoded(task):
             for texts in loads:
-                shards += _shards(texts, scenario, tokens_per_second, bytes_per_text)
+                shards += _shards(texts, scenario, tokens_per_second, n_dims_stored)
             score_seconds += len(variants) * PART_SECONDS
             if not part.ranks:
                 continue
@@ -183,9 +182,28 @@ def model_work(
     return ModelWork(load.name, load.load_seconds, tasks)
 
 
+def assumptions(device: Device, n_workers: int) -> list[str]:
+    """What these seconds rest on beside the rates of models, a sentence each."""
+    share = SEARCH_UTILISATION["gpu" if device.is_gpu else "cpu"]
+    basis = "assumed" if device.is_gpu else "measured, see benchmarks/RESULTS.md"
+    said = [
+        f"search: {share.low:.0%} to {share.high:.0%} of the peak in float32 ({basis})",
+        f"scoring: {SCORED_QUERIES_PER_SECOND:,} queries a second (measured on two cores)",
+        f"a query that is timed alone: {SINGLE_QUERY_SECONDS * 1000:.0f} ms beside its arithmetic "
+        "(assumed)",
+    ]
+    if n_workers > 1:
+        nanoseconds = MERGE_SECONDS_PER_CANDIDATE * 1e9
+        said.append(
+            f"merging: {nanoseconds:.0f} ns for each document that a worker finds for a query "
+            "(assumed)"
+        )
+    return said
+
+
 def n_found(part: PartReading) -> int:
     """Documents that a search keeps, of all queries together."""
-    n_most = part.queries.n_texts * min(TOP_K, part.docs.n_texts)
+    n_most = part.queries.n_texts * min(MOST_RANKED, part.docs.n_texts)
     return n_most if part.n_candidates is None else min(n_most, part.n_candidates)
 
 
@@ -196,7 +214,7 @@ def search_flops(device: Device) -> Estimate | None:
 
 
 def _shards(
-    texts: Load, scenario: Scenario, tokens_per_second: float, bytes_per_text: float
+    texts: Load, scenario: Scenario, tokens_per_second: float, n_dims_stored: int | None
 ) -> list[Shards]:
     if not texts.n_different:
         return []
@@ -204,6 +222,7 @@ def _shards(
     by_characters = math.ceil(texts.n_characters / CHARACTERS_PER_SHARD)
     count = min(max(by_texts, by_characters), texts.n_different, MOST_SHARDS)
     n_tokens = getattr(texts.n_tokens, scenario)
+    n_bytes = stored_bytes(texts.n_different, n_dims_stored) if n_dims_stored else 0
     preparing = texts.n_texts * PREPARE_SECONDS_PER_TEXT
     preparing += texts.n_characters * PREPARE_SECONDS_PER_CHARACTER
     return [
@@ -211,7 +230,7 @@ def _shards(
             count,
             encode_seconds=n_tokens / tokens_per_second / count,
             prepare_seconds=preparing / count,
-            n_bytes=texts.n_different * bytes_per_text / count,
+            n_bytes=n_bytes / count,
         )
     ]
 

@@ -21,7 +21,7 @@ from granite_bench.gate.baseline_file import (
 from granite_bench.gate.revisions import ModelRevision, find_revision, revisions_in, unknown_model
 from granite_bench.gate.suite_scores import average_score, task_score
 from granite_bench.results import results_root
-from granite_bench.scores import Evaluation, evaluations_of
+from granite_bench.scores import Evaluation, evaluations_in
 from granite_bench.suite import Suite, SuiteTask
 
 
@@ -182,8 +182,6 @@ class History:
 def _scores_of(entry: HistoryEntry, suite: Suite) -> dict[Evaluation, float]:
     return {
         evaluation: entry.scores[evaluation.label][evaluation.metric]
-        for task in suite.tasks
-        for name in (task.name, *task.parts)
-        for evaluation in evaluations_of(task, name)
+        for evaluation in evaluations_in(suite)
         if evaluation.metric in entry.scores.get(evaluation.label, {})
     }

@@ -26,14 +26,25 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from granite_bench.comparison.measured import ROUNDING, Made, Measured, Measurement, QueryScores
+from granite_bench.comparison.measured import (
+    ROUNDING,
+    Measured,
+    Measurement,
+    Provenance,
+    QueryScores,
+)
 from granite_bench.errors import BadInput, Fault, shortened
 from granite_bench.gate.suite_scores import average_score, missing_of
+from granite_bench.json_file import parse_object, read_json_text
 from granite_bench.scores import Evaluation
 from granite_bench.stats import Floats
 from granite_bench.suite import Suite
+from granite_bench.validation import faults_of
 
 FORMAT_VERSION = 1
+
+_LARGEST = 64 * 2**20
+"""Bytes of unpacked ids or scores: of eight million queries; a short text may unpack to more."""
 
 _MEND = "take the file as it was committed, or make it again with --update-baseline"
 
@@ -87,8 +98,8 @@ class _StoredEvaluation(_Strict):
         return Evaluation(self.task, self.split, self.subset, self.metric)
 
     @property
-    def made(self) -> Made:
-        return Made(
+    def provenance(self) -> Provenance:
+        return Provenance(
             self.dataset_revision, self.data_sha256, self.mteb_version, self.max_length,
             self.n_truncated, self.prompts, self.candidates_sha256,
         )  # fmt: skip
@@ -152,7 +163,7 @@ def read_baseline_file(path: Path, suite: Suite) -> dict[str, StoredModel]:
             if n > 1
         ]
         evaluations = {
-            each.evaluation: Measurement(each.score, each.made, unpacked.of(name, each))
+            each.evaluation: Measurement(each.score, each.provenance, unpacked.of(name, each))
             for each in model.evaluations
         }
         missing = [label for task in suite.tasks for label in missing_of(task, evaluations)]
@@ -223,28 +234,20 @@ def _document(path: Path, suite: Suite) -> _Document:
             found[key] = value
         return found
 
-    try:
-        raw = json.loads(path.read_bytes(), object_pairs_hook=members)
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(Fault(str(path), f"cannot be read as JSON: {error}", _MEND)) from None
+    raw = parse_object(read_json_text(path, _MEND), path, _MEND, pairs_hook=members)
     if repeated:
         faults = [Fault(str(path), f"key '{key}' stands there twice", _MEND) for key in repeated]
         raise BadInput(shortened(faults, str(path)))
-    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+    if not isinstance(raw.get("format"), int):
         problem = "has no format version: it is no baseline of granite-bench"
         raise BadInput(Fault(str(path), problem, _MEND))
     if raw["format"] != FORMAT_VERSION:
         problem = f"is of format {raw['format']}, and this release reads {FORMAT_VERSION}"
         raise BadInput(Fault(str(path), problem, "update granite-bench; nothing was changed"))
     try:
-        # As JSON: in strict mode a list is no tuple, but an array is.
         document = _Document.model_validate(raw)
     except ValidationError as error:
-        faults = [
-            Fault(f"{path}: {'.'.join(map(str, each['loc']))}", _lower(each["msg"]), _MEND)
-            for each in error.errors()
-        ]
-        raise BadInput(shortened(faults, str(path))) from None
+        raise BadInput(shortened(faults_of(error, path, _MEND), str(path))) from None
     if document.suite != suite.name:
         problem = f"is a baseline of suite {document.suite}, not of {suite.name}"
         hint = "give the suite or the baseline that belongs to the other"
@@ -331,7 +334,7 @@ def _figures(evaluation: Evaluation, found: Measurement) -> dict[str, Any]:
         **asdict(evaluation),
         "score": found.value,
         "n_queries": n_queries,
-        **asdict(found.made),
+        **asdict(found.provenance),
     }
 
 
@@ -360,15 +363,13 @@ def _packed(content: bytes) -> str:
 
 
 def _content(packed: str) -> bytes | None:
+    unpacking = zlib.decompressobj()
     try:
-        return zlib.decompress(base64.b64decode(packed, validate=True))
+        content = unpacking.decompress(base64.b64decode(packed, validate=True), _LARGEST)
     except (ValueError, zlib.error):
         return None
+    return content if unpacking.eof else None
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]

@@ -16,6 +16,7 @@ from granite_bench.gate.judgement import Command, Judgement
 from granite_bench.gate.sentences import MOST_NAMED
 from granite_bench.gate.suite_scores import average_score
 from granite_bench.gate.verdicts import Check, Status, Verdict
+from granite_bench.printed import some
 from granite_bench.provenance import code_revision
 from granite_bench.suite import Suite
 
@@ -126,8 +127,6 @@ def update(
 def _not_whole(candidate: Measured, command: Command) -> Verdict:
     """Of one whose holes no rule is for."""
     name = candidate.model
-    named = ", ".join(candidate.missing[:MOST_NAMED])
-    more = len(candidate.missing) - MOST_NAMED
     return Verdict(
         candidate=name,
         baseline=name,
@@ -135,7 +134,7 @@ def _not_whole(candidate: Measured, command: Command) -> Verdict:
         metric="",
         status=Status.INCOMPLETE,
         rule="a baseline is of the whole suite",
-        sentence=f"{name} lacks {named}{f' and {more} more' if more > 0 else ''}",
+        sentence=f"{name} lacks {some(candidate.missing, MOST_NAMED)}",
         command=command(name, "", missing=True),
     )
 
@@ -153,7 +152,7 @@ def _entry(candidate: Measured, suite: Suite, accepted: str | None) -> HistoryEn
         candidate.evaluations.items(), key=lambda each: (each[0].label, each[0].metric)
     ):
         scores.setdefault(evaluation.label, {})[evaluation.metric] = found.value
-        versions.add(found.made.mteb_version)
+        versions.add(found.provenance.mteb_version)
     commit = code_revision()
     return HistoryEntry(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -172,7 +171,7 @@ def _same(one: Measured, other: Measured) -> bool:
         return False
     for evaluation, found in one.evaluations.items():
         also = other.evaluations[evaluation]
-        if (found.value, found.made) != (also.value, also.made):
+        if (found.value, found.provenance) != (also.value, also.provenance):
             return False
         if (found.queries is None) != (also.queries is None):
             return False

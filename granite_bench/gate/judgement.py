@@ -16,8 +16,7 @@ from typing import Protocol
 from granite_bench.comparison.differences import (
     Comparison,
     Difference,
-    can_be_significant,
-    compare,
+    compare_scores,
 )
 from granite_bench.comparison.likeness import ALL_KINDS, KINDS, Unlike, unlike
 from granite_bench.comparison.measured import Measured
@@ -26,19 +25,11 @@ from granite_bench.gate.baseline import Best, History
 from granite_bench.gate.baseline_file import StoredModel, values_of
 from granite_bench.gate.holes import Holes, holes_of, parts_of_one_side
 from granite_bench.gate.policy import Policy, Rule
-from granite_bench.gate.sentences import (
-    AVERAGE,
-    SAME,
-    change_text,
-    drop_text,
-    new_text,
-    queries_text,
-    rule_text,
-    since_best_text,
-)
+from granite_bench.gate.ruling import rule_on
+from granite_bench.gate.sentences import AVERAGE, new_text, rule_text
 from granite_bench.gate.suite_scores import average_score, task_score, tasks_of_labels
 from granite_bench.gate.verdicts import Status, Verdict
-from granite_bench.scores import Evaluation
+from granite_bench.scores import Evaluation, common_metric
 from granite_bench.suite import Suite, SuiteTask
 from granite_bench.weights import column_weights
 
@@ -56,7 +47,7 @@ class Command(Protocol):
 
 
 @dataclass(frozen=True)
-class Pair:
+class BaselinePair:
     """
     A candidate and what it is held against.
 
@@ -95,7 +86,7 @@ class Judgement:
 
 
 def judge(
-    pairs: Sequence[Pair],
+    pairs: Sequence[BaselinePair],
     suite: Suite,
     policy: Policy,
     command: Command,
@@ -146,7 +137,7 @@ class _Judged:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: BaselinePair,
         suite: Suite,
         policy: Policy,
         command: Command,
@@ -159,7 +150,7 @@ class _Judged:
         for by_metric in policy.suites(suite):
             comparison = None
             if pair.baseline is not None:
-                comparison = compare(pair.baseline.measured, pair.candidate, by_metric)
+                comparison = compare_scores(pair.baseline.measured, pair.candidate, by_metric)
                 task_of = tasks_of_labels(by_metric)
                 compared |= dict.fromkeys(
                     each
@@ -253,8 +244,7 @@ class _Judged:
     def _average(
         self, rule: Rule, suite: Suite, comparison: Comparison | None, history: History
     ) -> Verdict:
-        metrics = {task.metric for task in suite.tasks}
-        metric = metrics.pop() if len(metrics) == 1 else ""
+        metric = common_metric(suite)
         holes = {task.name: found for task in suite.tasks if (found := self._holes(task))}
         if holes:
             said = f"the average cannot be judged: something is missing of {', '.join(holes)}"
@@ -296,36 +286,18 @@ class _Judged:
         Args:
             beside: the columns that the correction of the test is over.
         """
-        alpha = self._policy.alpha
         found = replace(found, metric=metric)
-        larger = -found.change > rule.max_drop.of(found.one) + SAME
-        tested = larger and rule.significant and found.p_holm is not None
-        unclear = tested and not _is_significant(found, alpha)
-        blind = unclear and not can_be_significant(found, beside, alpha)
-        noise = unclear and not blind
-        drifted = (
-            best is not None
-            and rule.max_drop_since_best is not None
-            and best.score - found.other > rule.max_drop_since_best.of(best.score) + SAME
-        )
-        sentence = change_text(found)
-        sentence += drop_text(found, rule, larger=larger, noise=noise, blind=blind)
-        # Where the best is the baseline's own score, what fell from it is said already.
-        said = larger and not noise and best is not None and best.score <= found.one + SAME
-        if best is not None and drifted and not said:
-            sentence += since_best_text(found, rule, best)
-        failed = (larger and not noise) or drifted
-        significant = found.p_holm is None or _is_significant(found, alpha)
+        ruling = rule_on(found, rule, best, beside, self._policy.alpha)
         return self._verdict(
             found.column,
             metric,
-            Status.FAILED if failed else Status.PASSED,
+            Status.FAILED if ruling.failed else Status.PASSED,
             rule,
-            sentence + queries_text(found),
+            ruling.sentence,
             task,
             difference=found,
             best=None if best is None else best.score,
-            improved=found.change > SAME and significant,
+            improved=ruling.improved,
         )
 
     def _incomplete(self, column: str, metric: str, rule: Rule, holes: Holes, task: str) -> Verdict:
@@ -370,10 +342,6 @@ class _Judged:
             score=score,
             improved=improved,
         )
-
-
-def _is_significant(found: Difference, alpha: float) -> bool:
-    return found.p_holm is not None and found.p_holm < alpha
 
 
 def _allowed_to_differ(

@@ -17,8 +17,10 @@ from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.mirror import model_hash
 from granite_bench.printed import some
 from granite_bench.results import Result, read_results
+from granite_bench.scores import task_names
 from granite_bench.selection import EXTERNAL
 from granite_bench.suite import Suite
+from granite_bench.table import check_records
 
 _MOST_NAMED = 12
 """Models that an error lists."""
@@ -60,25 +62,13 @@ class ModelRevision:
         Raises:
             BadInput: records or rows per query that cannot be right; all named.
         """
-        faults: list[Fault] = []
-        for result in self.results.values():
-            try:
-                _ = result.record
-            except BadInput as error:
-                faults += error.faults
-        if faults:
-            raise BadInput(faults)
+        check_records(self.results.values())
         all_of_it = [
             measured_of(self.model, self.revision, self.settings, self.results, suite)
             for suite in suites
         ]
         together = {e: found for each in all_of_it for e, found in each.evaluations.items()}
         return replace(all_of_it[0], evaluations=together)
-
-
-def task_names(suite: Suite) -> set[str]:
-    """The tasks of a suite, and the parts of its aggregates."""
-    return {name for task in suite.tasks for name in (task.name, *task.parts)}
 
 
 def revisions_in(folder: Path, suite: Suite) -> list[ModelRevision]:

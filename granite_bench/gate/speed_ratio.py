@@ -16,7 +16,7 @@ from granite_bench.errors import BadInput, GraniteBenchError
 from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.settings import Settings
 from granite_bench.speed.subject import load_subject
-from granite_bench.speed.turns import compare, measure_in_turns
+from granite_bench.speed.turns import measure_in_turns, ratio_of
 from granite_bench.speed.workload import documents_of, workload_for
 from granite_bench.speed_comparison import Ratio
 
@@ -25,9 +25,9 @@ _OF_OTHERS = ("backend", "backend_file", "endpoint", "first_stage")
 
 
 @dataclass(frozen=True)
-class Runner:
+class Side:
     """
-    One side of the race.
+    One of the two models that are measured in turns.
 
     Attributes:
         name: what the model is called in results.
@@ -43,7 +43,7 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class SharedOptions:
     """
     What both sides run under.
 
@@ -63,9 +63,9 @@ class Conditions:
 
 
 def speed_ratio(
-    candidate: Runner,
-    baseline: Runner,
-    conditions: Conditions,
+    candidate: Side,
+    baseline: Side,
+    options: SharedOptions,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Ratio, str] | str:
     """
@@ -82,38 +82,38 @@ def speed_ratio(
             return f"{side.name} has {other[0]}, which granite-bench speed does not measure"
     try:
         prepared = []
-        documents = documents_of(conditions.protocol, conditions.device, conditions.mirror)
+        documents = documents_of(options.protocol, options.device, options.mirror)
         for role, side in sides:
             label = f"{role} {side.name}"
             say(f"loading {label}")
             subject = load_subject(
                 side.argument,
-                _settings(side, conditions),
+                _settings(side, options),
                 label=label,
-                mirror=conditions.mirror,
-                trusted=conditions.trusted,
+                mirror=options.mirror,
+                trusted=options.trusted,
             )
             if side.revision is not None and subject.revision != side.revision:
                 return (
                     f"{side.argument} is revision {str(subject.revision)[:12]} here, and {role} is "
                     f"{side.revision[:12]}; name its folder with --speed-against"
                 )
-            workload = workload_for(subject, conditions.protocol, documents, conditions.mirror)
+            workload = workload_for(subject, options.protocol, documents, options.mirror)
             prepared.append((subject, workload))
-        measured = measure_in_turns(prepared, repeats=conditions.protocol.repeats, say=say)
+        measured = measure_in_turns(prepared, repeats=options.protocol.repeats, say=say)
     except GraniteBenchError as error:
         faults = error.faults if isinstance(error, BadInput) else ()
         return "; ".join(f"{fault.where}: {fault.what}" for fault in faults) or str(error)
     except Exception as error:  # noqa: BLE001 (whatever a model's own code raises)
         return f"{type(error).__name__}: {error}"
-    return compare(measured[0], measured[1])
+    return ratio_of(measured[0], measured[1])
 
 
-def _settings(side: Runner, conditions: Conditions) -> Settings:
+def _settings(side: Side, options: SharedOptions) -> Settings:
     return Settings(
-        conditions.device,
+        options.device,
         dtype=side.settings.get("dtype"),
         max_length=side.settings.get("max_length"),
-        padding=conditions.padding,
-        compile=conditions.compile,
+        padding=options.padding,
+        compile=options.compile,
     )

@@ -46,13 +46,13 @@ def speed_to(
     if candidate is None:
         return "nothing is run with --no-run; leave it out"
     from granite_bench.devices import best_device
-    from granite_bench.gate.speed_ratio import Conditions, Runner, speed_ratio
+    from granite_bench.gate.speed_ratio import SharedOptions, Side, speed_ratio
     from granite_bench.speed.protocol import find_protocol
 
     argument = argument or name_without(against.model, against.settings, against.settings)
     if argument.startswith("local/") and not Path(argument).is_dir():
         return f"the baseline's {argument} is a folder; name it with --speed-against"
-    conditions = Conditions(
+    shared = SharedOptions(
         find_protocol(rule.protocol),
         options.get("device") or best_device(),
         options.get("padding"),
@@ -62,9 +62,9 @@ def speed_to(
     )
     revision = None if against.revision == NO_REVISION else against.revision
     return speed_ratio(
-        Runner(candidate.name, candidate.argument, candidate.revision, candidate.settings),
-        Runner(against.model, argument, revision, against.settings),
-        conditions,
+        Side(candidate.name, candidate.argument, candidate.revision, candidate.settings),
+        Side(against.model, argument, revision, against.settings),
+        shared,
         say,
     )
 

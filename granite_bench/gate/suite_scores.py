@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Mapping
 
-from granite_bench.scores import Evaluation, evaluations_of
+from granite_bench.scores import Evaluation, evaluations_in, evaluations_of
 from granite_bench.suite import Suite, SuiteTask
 from granite_bench.weights import Weights, average_weights, column_weights
 
@@ -46,12 +46,7 @@ def average_score(suite: Suite, scores: Mapping[Evaluation, float]) -> float | N
 
 def tasks_of_labels(suite: Suite) -> dict[str, str]:
     """Label of an evaluation -> the suite's task that it is of, itself or a part of."""
-    return {
-        evaluation.label: task.name
-        for task in suite.tasks
-        for name in (task.name, *task.parts)
-        for evaluation in evaluations_of(task, name)
-    }
+    return {evaluation.label: task for evaluation, task in evaluations_in(suite).items()}
 
 
 def _weighted(weights: Weights, scores: Mapping[Evaluation, float]) -> float | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mteb
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # lazy export
+    validate_repo_id,
+)
 from mteb.models import ModelMeta
 from mteb.models.model_implementations import MODEL_REGISTRY
 from mteb.models.sentence_transformer_wrapper import (
@@ -18,8 +20,10 @@ from mteb.models.sentence_transformer_wrapper import (
     SparseEncoderWrapper,
 )
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, first_line
+from granite_bench.files import is_file, is_folder
 from granite_bench.mirror import locate, model_hash
+from granite_bench.models.folder import kind_of
 
 QUICKSTART_MODEL = "quickstart/all-MiniLM-L6-v2"
 
@@ -82,10 +86,10 @@ def _found(name: str, mirror: Path | None) -> tuple[ModelMeta, Path | None]:
         meta = mteb.get_model_meta(name)
         return meta, locate(mirror, name, meta.revision)
     path = Path(name)
-    if (path / "config.json").is_file() or (path / "modules.json").is_file():
+    if is_file(path / "config.json") or is_file(path / "modules.json"):
         folder = path.resolve()
         return _folder_meta(f"local/{folder.name}", folder), folder
-    if path.is_dir():
+    if is_folder(path):
         raise BadInput(
             Fault(
                 name,
@@ -127,9 +131,7 @@ _FOLDER_KINDS: Mapping[str, tuple[type, str]] = {
 
 
 def _folder_meta(name: str, folder: Path) -> ModelMeta:
-    loader, model_type = _FOLDER_KINDS.get(
-        _folder_kind(folder), _FOLDER_KINDS["SentenceTransformer"]
-    )
+    loader, model_type = _FOLDER_KINDS.get(kind_of(folder), _FOLDER_KINDS["SentenceTransformer"])
     return ModelMeta.create_empty(
         overwrites={
             "name": name,
@@ -141,36 +143,15 @@ def _folder_meta(name: str, folder: Path) -> ModelMeta:
     )
 
 
-def _folder_kind(folder: Path) -> str:
-    """What a folder says that it holds, in sentence-transformers' words."""
-    own = _json_file(folder / "config_sentence_transformers.json").get("model_type")
-    if own is not None:
-        return str(own)
-    # Models saved before version 5 do not say it.
-    if not (folder / "modules.json").is_file():
-        architectures = _json_file(folder / "config.json").get("architectures") or [""]
-        if str(architectures[0]).endswith("ForSequenceClassification"):
-            return "CrossEncoder"
-    return "SentenceTransformer"
-
-
-def _json_file(file: Path) -> Mapping[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _hub_model(name: str) -> ModelMeta:
     """The metadata that the hub has of a model that mteb does not know."""
     problem = f"unknown model '{name}'"
     if name.count("/") == 1:
         try:
+            validate_repo_id(name)  # mteb only warns of one that cannot be
             return mteb.get_model_meta(name, fetch_from_hf=True)
         except Exception as error:  # noqa: BLE001 (the hub client has many for: not there)
-            problem += f"; the hub does not give it either ({str(error).splitlines()[0][:120]})"
+            problem += f"; the hub does not give it either ({first_line(error)[:120]})"
     close = difflib.get_close_matches(
         name.split("/")[-1], (n.split("/")[-1] for n in MODEL_REGISTRY)
     )

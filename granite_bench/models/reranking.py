@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.files import is_file, is_folder
 from granite_bench.models.source import ModelSource
 
 
@@ -73,7 +74,7 @@ class RunFile:
 
 def is_run(path: Path) -> bool:
     """Whether a path names a run and not a model: a file, or a folder of *.trec files."""
-    return path.is_file() or (path.is_dir() and bool(_runs_in(path)))
+    return is_file(path) or (is_folder(path) and bool(_runs_in(path)))
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 from mteb.models import ModelMeta
 
-from granite_bench.errors import BadInput, Fault
+from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.exported import ExportedFile, exports_folder, find_exported, run_exported
 from granite_bench.mirror import model_hash
 from granite_bench.models.loading import AS_PUBLISHED, Loading
@@ -150,7 +150,7 @@ class ModelSource:
         try:
             model: Any = meta.load_model(device=device, **arguments)
         except ImportError as error:
-            raise BadInput(Fault(f"model {self.meta.name}", str(error).splitlines()[0])) from error
+            raise BadInput(Fault(f"model {self.meta.name}", first_line(error))) from error
         except (ValueError, OSError) as error:
             if asks_for_code(error):
                 raise needs_code(self.meta) from error

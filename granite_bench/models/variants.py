@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,9 @@ from mteb.models import ModelMeta
 from mteb.types import OutputDType
 
 from granite_bench.errors import BadInput, Fault
+from granite_bench.exported import find_all
+from granite_bench.exported.files import default_file
+from granite_bench.models.folder import own_dims, own_max_length
 from granite_bench.models.loading import AS_PUBLISHED, Loading
 from granite_bench.models.lookup import look_up
 from granite_bench.models.source import ModelSource
@@ -24,27 +27,23 @@ def find_model(
     *,
     mirror: Path | None = None,
     max_length: int | None = None,
-    dim: int | None = None,
-    precision: str = "float32",
     loading: Loading = AS_PUBLISHED,
 ) -> ModelSource:
     """
-    Find an embedding model by id or folder, without loading it.
+    Find an embedding model by id or folder, with all of its dimensions, without loading it.
 
     Args:
         name: an id or a path, as in the docstring of this package.
         mirror: where `org/name` models lie on disk.
         max_length: cut texts to this many tokens; nothing changes where the model's own
             maximum is as short.
-        dim: search with the first *dim* dimensions; nothing changes where the model has no more.
-        precision: search with vectors of float32, float16, int8 or binary.
         loading: how it is loaded and asked.
 
     Raises:
-        BadInput: no such model, with the nearest names; or it has fewer dimensions than *dim*.
+        BadInput: no such model, with the nearest names.
     """
     meta, folder = _find_embedding_model(name, mirror, loading)
-    return _variant(name, meta, folder, loading, max_length, dim, precision)
+    return _variant(meta, folder, loading, max_length, None, "float32")
 
 
 def _find_embedding_model(
@@ -62,7 +61,6 @@ def _find_embedding_model(
 
 
 def _variant(
-    name: str,
     meta: ModelMeta,
     folder: Path | None,
     loading: Loading,
@@ -71,14 +69,12 @@ def _variant(
     precision: str,
 ) -> ModelSource:
     """A model that was found, with settings that change nothing left out."""
-    own = _own_max_length(folder) or meta.max_tokens
+    loading = _without_default_file(meta, folder, loading)
+    own = own_max_length(folder) or meta.max_tokens
     if max_length is not None and own is not None and max_length >= own:
         max_length = None
-    dims = listed_dims(meta) or _own_dims(folder)
-    if dim is not None and dims and dim > max(dims):
-        problem = f"has {max(dims)} dimensions, fewer than --dims {dim}"
-        raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
-    if dim is not None and dims and dim == max(dims):
+    dims = listed_dims(meta) or own_dims(folder)
+    if dims and dim == max(dims):
         dim = None
     # The names under which mteb keeps such variants: embed_dim is what its load_model takes,
     # output_dtypes what its CompressionWrapper writes.
@@ -95,6 +91,17 @@ def _variant(
     source = ModelSource(meta, folder, loading, max_length, dim, precision)
     _ = source.exported  # a file that is missing is found out before anything is loaded
     return source
+
+
+def _without_default_file(meta: ModelMeta, folder: Path | None, loading: Loading) -> Loading:
+    """A file that is taken where none is named is not named: its results have one place."""
+    if loading.backend_file is None:
+        return loading
+    folders = ModelSource(meta, folder, loading).export_folders
+    default = default_file(find_all(folders, loading.backend))
+    if default is None or default.name != loading.backend_file:
+        return loading
+    return replace(loading, backend_file=None)
 
 
 def find_variants(
@@ -126,7 +133,7 @@ def find_variants(
     # Once for all variants: every byte of a folder is read, or the hub is asked.
     meta, folder = _find_embedding_model(name, mirror, loading)
     listed = listed_dims(meta)
-    own = listed or _own_dims(folder)
+    own = listed or own_dims(folder)
     if dims == "listed":
         if len(listed) < 2:
             problem = "mteb's metadata lists no smaller dimensions of it"
@@ -137,7 +144,7 @@ def find_variants(
         problem = f"has {max(own)} dimensions, fewer than any of --dims"
         raise BadInput(Fault(f"model {name}", problem, "name smaller ones"))
     sources = [
-        _variant(name, meta, folder, loading, length, dim, precision)
+        _variant(meta, folder, loading, length, dim, precision)
         for length in list[int | None](max_lengths) or [None]
         for precision in ["float32", *precisions]
         for dim in [None, *wanted]
@@ -161,29 +168,3 @@ def _vector_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings["output_dtypes"] is not None:
         facts["output_dtypes"] = [OutputDType.from_str(settings["output_dtypes"])]
     return facts
-
-
-def _own_dims(folder: Path | None) -> list[int]:
-    """What a sentence-transformers folder says of itself: its last Dense, else its pooling."""
-    dims = []
-    for file in sorted(folder.glob("*_*/config.json")) if folder is not None else []:
-        try:
-            config = json.loads(file.read_bytes())
-            own = config.get("out_features") or config.get("word_embedding_dimension")
-        except (ValueError, AttributeError, OSError):
-            continue
-        if isinstance(own, int):
-            dims.append(own)
-    return dims[-1:]
-
-
-def _own_max_length(folder: Path | None) -> int | None:
-    """What a sentence-transformers folder says of itself, which mteb's metadata may not."""
-    file = None if folder is None else folder / "sentence_bert_config.json"
-    if file is None or not file.is_file():
-        return None
-    try:
-        length = json.loads(file.read_bytes()).get("max_seq_length")
-    except (ValueError, AttributeError):
-        return None
-    return length if isinstance(length, int) else None

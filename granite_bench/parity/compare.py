@@ -16,10 +16,9 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from granite_bench.devices import BACKENDS, BackendName
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.errors import BadInput, Fault, TaskError
-from granite_bench.exported import ExportedFile, exported_transformer, find_all
-from granite_bench.exported.files import default_file
+from granite_bench.exported import exported_transformer, find_all
 from granite_bench.form_loading import EngineOptions, load_form
-from granite_bench.models import Loading, ModelSource, find_model
+from granite_bench.models import ModelSource, find_model
 from granite_bench.parity.figures import Candidate, Parity
 from granite_bench.parity.measure import cosines_of, drift_of, sample_of, speed_ratio
 from granite_bench.parity.quality import overall_of, quality_of, scores_of
@@ -75,17 +74,10 @@ def exported_variants(
             name,
             mirror=mirror,
             max_length=reference.max_length,
-            loading=_loading(reference, by_name[each]),
+            loading=replace(reference.loading, backend=by_name[each].backend, backend_file=each),
         )
         for each in dict.fromkeys(wanted)
     ]
-
-
-def _loading(reference: ModelSource, file: ExportedFile) -> Loading:
-    # Not named where run needs no name, so that both have one address for its results.
-    default = default_file(find_all(reference.export_folders, file.backend))
-    name = None if file == default else file.name
-    return replace(reference.loading, backend=file.backend, backend_file=name)
 
 
 def compare_backends(

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from mteb.abstasks import AbsTask
 
 from granite_bench.errors import TaskError
 from granite_bench.models import ModelSource
 from granite_bench.parity.figures import Quality
+from granite_bench.parquet_file import read_rows
 from granite_bench.results import record_path
 from granite_bench.stats import ConfidenceInterval, stratified_bootstrap_interval
-from granite_bench.store import ResultStore
+from granite_bench.store import QUERY_SCHEMA, ResultStore
+
+_SCORES = pa.schema(
+    [QUERY_SCHEMA.field(name) for name in ("split", "subset", "query_id", "ndcg_at_10")]
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def scores_of(
     tables = []
     for each in (reference, source):
         path = record_path(store.path(each.meta, task.metadata.name)).with_suffix(".parquet")
-        rows = pq.read_table(path, columns=["split", "subset", "query_id", "ndcg_at_10"])
+        rows = read_rows(path, "move it and its result away and run again", schema=_SCORES)
         tables.append(rows.sort_by([(name, "ascending") for name in rows.column_names[:3]]))
     strata = []
     for split in task.eval_splits:

@@ -4,18 +4,11 @@ An audit as text for a terminal, as one HTML file, and as CSV with one row per p
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
-import click
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from granite_bench.audit import (
@@ -23,15 +16,11 @@ from granite_bench.audit import (
     AuditedCell,
     Contradiction,
     Summary,
-    audit,
-    summarize,
 )
-from granite_bench.files import write_atomically
-from granite_bench.report.index import write_page
-from granite_bench.report.pages import render
+from granite_bench.report.frame import render
+from granite_bench.report.text import as_printed, csv_text, print_grid
 
 AuditForm: TypeAlias = Literal["terminal", "html", "csv"]
-FORMS: tuple[AuditForm, ...] = ("terminal", "html", "csv")
 
 COLUMNS = (
     "source", "table", "model", "column", "unit", "printed", "reproduced", "difference", "verdict",
@@ -47,43 +36,6 @@ MEANINGS: Mapping[str, str] = {
 }
 
 _SHOWN = 40
-# Control characters in a model's or a column's name must not reach a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def audit_command(
-    files: Sequence[Path], results: Sequence[Path], out: Path | None, form: AuditForm
-) -> None:
-    """
-    Audit published tables and print or write what was found.
-
-    Args:
-        files: CSV files of published figures.
-        results: results folders.
-        out: where to write; None prints.
-        form: terminal text, one HTML file, or CSV.
-
-    Raises:
-        BadInput: broken files, all of their faults named.
-        StorageError: *out* cannot be written.
-    """
-    summary = summarize(audit(files, results))
-    if form == "terminal":
-        if out is None:
-            # A pipe has no width; 80 columns would fold a table that a file has room for.
-            print_audit(summary, Console(width=None if sys.stdout.isatty() else 240))
-            return
-        content = as_text(summary)
-    else:
-        content = audit_page(summary) if form == "html" else as_csv(summary.cells)
-    if out is None:
-        click.echo(content, nl=False)
-        return
-    if form == "html":
-        write_page(out, content)
-    else:
-        write_atomically(out, content.encode())
-    click.echo(f"audit: {out}")
 
 
 def finding(summary: Summary) -> str:
@@ -100,34 +52,33 @@ def finding(summary: Summary) -> str:
 
 def as_csv(cells: Iterable[AuditedCell]) -> str:
     """One row per printed cell, in the order of the files; numbers with six decimals at most."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for cell in cells:
-        writer.writerow(
-            "" if value is None else round(value, 6) if isinstance(value, float) else value
-            for value in (getattr(cell, name) for name in COLUMNS)
-        )
-    return out.getvalue()
+    return csv_text(
+        COLUMNS,
+        (
+            [
+                round(value, 6) if isinstance(value, float) else value
+                for value in (getattr(cell, name) for name in COLUMNS)
+            ]
+            for cell in cells
+        ),
+    )
 
 
 def as_text(summary: Summary) -> str:
     """What a terminal shows, without colours."""
-    out = io.StringIO()
-    print_audit(summary, Console(file=out, width=240, color_system=None))
-    return out.getvalue()
+    return as_printed(lambda console: print_audit(summary, console))
 
 
 def print_audit(summary: Summary, console: Console) -> None:
     """Print the counts, wrong averages, contradictions, the cells farthest off, every table."""
     console.print(Text(finding(summary), style="bold"))
-    _print_rows(
+    _print_grid(
         console,
         "Verdicts",
         ("verdict", "cells", ""),
         [(name, f"{summary.counts[name]:,}", MEANINGS[name]) for name in VERDICTS],
     )
-    _print_rows(
+    _print_grid(
         console,
         "Averages that are not the mean of their own printed row",
         ("table", "model", "column", "printed", "mean of the row"),
@@ -136,7 +87,7 @@ def print_audit(summary: Summary, console: Console) -> None:
             for cell in summary.wrong_averages
         ],
     )
-    _print_rows(
+    _print_grid(
         console,
         "One quantity printed differently",
         ("model", "column", "printed", "by"),
@@ -148,8 +99,8 @@ def print_audit(summary: Summary, console: Console) -> None:
         f" ({len(shown)} of {len(summary.differing)}; --format html or csv has all)" if more else ""
     )
     heads = ("table", "model", "column", "printed", "reproduced", "likely cause")
-    _print_rows(console, title, heads, [_differing(cell) for cell in shown])
-    _print_rows(
+    _print_grid(console, title, heads, [_differing(cell) for cell in shown])
+    _print_grid(
         console,
         "By table",
         ("table", *VERDICTS),
@@ -187,18 +138,11 @@ def _digits(cell: AuditedCell) -> str:
 _NUMBERS = {"cells", "printed", "reproduced", "mean of the row", *VERDICTS}
 
 
-def _print_rows(
+def _print_grid(
     console: Console, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
-    if not rows:
-        return
-    grid = RichTable(title=Text(title, style="bold"), title_justify="left", header_style="bold")
-    for head in heads:
-        grid.add_column(head, justify="right" if head in _NUMBERS else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(_CONTROL.sub("�", text)) for text in row))
-    console.print()
-    console.print(grid)
+    if rows:
+        print_grid(console, title, heads, rows, _NUMBERS)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from granite_bench.comparison.changed_queries import ChangedQuery, Hit
 from granite_bench.comparison.task_texts import Texts
 from granite_bench.printed import metric_name, points, score_text
-from granite_bench.report.columns import HOLE, PageCell
-from granite_bench.report.layout import Page
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.scores import Evaluation
 
 N_HITS = 5
@@ -135,12 +134,11 @@ def lay_out_changed(
             rows.append([*query_cells, PageCell(str(rank + 1), value=rank + 1), *documents])
     judged = any(each.n_relevant is not None for each in queries)
     marked = [f"{RELEVANT} marks documents that are judged relevant."] if judged else []
-    return Page(
-        title=f"Queries that changed most: {model} against {reference}",
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[place in (2, 3, 4, 5) for place in range(len(heads))],
-        scores=[place in (2, 3) for place in range(len(heads))],
-        rows=rows,
-        notes=["Gains first, the largest on top, then losses.", *marked, *notes],
+    return page_of(
+        f"Queries that changed most: {model} against {reference}",
+        heads,
+        rows,
+        ["Gains first, the largest on top, then losses.", *marked, *notes],
+        texts=("Query", "Task", "Documents of the reference", "Documents"),
+        scores=("Reference", "Score"),
     )

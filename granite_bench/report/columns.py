@@ -1,12 +1,14 @@
-"""The columns of a page: what each prints for a row, and what it marks."""
+"""The columns of a table of scores: what each prints for a row, and what it marks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from granite_bench.printed import metric_name, p_text, score_text, speed_text
+from granite_bench.printed import metric_name, p_text, score_text, some, speed_text
+from granite_bench.report.page import HOLE, PageCell
 from granite_bench.results import Result
 from granite_bench.speed_columns import Conditions, protocol_labels, short_device
 from granite_bench.speed_records import SpeedRecord
@@ -15,7 +17,6 @@ from granite_bench.table import Row, Table
 if TYPE_CHECKING:
     from granite_bench.comparison.separation import Separation
 
-HOLE = "–"
 PARTIAL = "*"
 """Behind every value that is not over all it should be over."""
 
@@ -29,26 +30,6 @@ MOST_SOURCES_IN_A_NOTE = 3
 
 
 @dataclass(frozen=True)
-class PageCell:
-    """
-    One cell on the page.
-
-    Attributes:
-        text: what is printed.
-        note: the provenance or the reason of a hole; empty where there is nothing to say.
-        value: a number to sort by; None sorts last.
-        place: 1 for the highest of its column, 2 for the second, 0 otherwise.
-        partial: whether something is missing of it, or spoils it.
-    """
-
-    text: str
-    note: str = ""
-    value: float | None = None
-    place: int = 0
-    partial: bool = False
-
-
-@dataclass(frozen=True)
 class Column:
     """A column: its head, the metric or unit under it, and what it prints for a row."""
 
@@ -57,11 +38,6 @@ class Column:
     cell: Callable[[Row], PageCell]
     numeric: bool = True
     is_score: bool = False
-
-
-def is_overview(table: Table) -> bool:
-    """Whether the columns of the table are suites."""
-    return table.overview is not None
 
 
 def rank_column(separations: Sequence[Separation]) -> Column:
@@ -103,7 +79,7 @@ def fact_columns(table: Table) -> list[Column]:
         Column("Dimension", "", lambda row: _fact(row.facts.dimension, "{:d}")),
         Column("Max length", "tokens", lambda row: _fact(row.facts.max_length, "{:,}")),
     ]
-    if not is_overview(table):
+    if not table.is_overview:
         columns.append(Column("Zero-shot", "% of tasks", lambda row: _share(row.zero_shot.get(""))))
     return columns
 
@@ -175,17 +151,21 @@ def record_columns(table: Table) -> list[Column]:
         where = f"{where} {speed_mark(table, number)}".rstrip()
         units = dict.fromkeys(unit for record in found for unit in record.throughput)
         columns += [
-            Column(f"{unit}, {where}", f"1/s, {conditions.dtype}", _record_cell(conditions, unit))
+            Column(
+                f"{unit}, {where}",
+                f"1/s, {conditions.dtype}",
+                _record_cell(conditions, partial(_throughput, unit=unit)),
+            )
             for unit in units
         ]
         if any(record.latency for record in found):
             columns += [
                 Column(
-                    f"query {figure}, {where}",
+                    f"query {percentile}, {where}",
                     f"ms, {conditions.dtype}",
-                    _record_cell(conditions, figure),
+                    _record_cell(conditions, partial(_latency, percentile=percentile)),
                 )
-                for figure in ("p50", "p95")
+                for percentile in ("p50", "p95")
             ]
     return columns
 
@@ -267,12 +247,10 @@ def _note(row: Row, column: str) -> str:
     cell = row.cells[column]
     parts = []
     if cell.missing:
-        shown = ", ".join(cell.missing[:8])
-        more = f" and {len(cell.missing) - 8} more" if len(cell.missing) > 8 else ""
         n_missing = cell.n_expected - cell.n_there
-        parts.append(f"missing {n_missing} of {cell.n_expected}: {shown}{more}")
+        parts.append(f"missing {n_missing} of {cell.n_expected}: {some(cell.missing, 8)}")
     if cell.refused:
-        parts.append(f"refused: {', '.join(cell.refused[:4])}")
+        parts.append(f"refused: {some(cell.refused, 4)}")
     if row.zero_shot.get(column) is not None:
         parts.append(f"zero-shot on {_share(row.zero_shot[column]).text} % of its tasks")
     if len(cell.sources) > MOST_SOURCES_IN_A_NOTE:
@@ -296,29 +274,41 @@ def _speed_cell(key: tuple[str, str], figure: str) -> Callable[[Row], PageCell]:
     return cell
 
 
-def _record_cell(conditions: Conditions, figure: str) -> Callable[[Row], PageCell]:
+def _throughput(record: SpeedRecord, unit: str) -> tuple[float, str] | None:
+    spread = record.throughput.get(unit)
+    if spread is None:
+        return None
+    return spread.median, f"{speed_text(spread.least)} to {speed_text(spread.most)}"
+
+
+def _latency(record: SpeedRecord, percentile: str) -> tuple[float, str] | None:
+    latency = record.latency
+    if latency is None:
+        return None
+    value, searched = {
+        "p50": (latency.p50_ms, latency.search_p50_ms),
+        "p95": (latency.p95_ms, latency.search_p95_ms),
+    }[percentile]
+    note = f"{latency.n_queries:,} queries"
+    if searched is not None:
+        n_docs = latency.n_documents_searched or 0
+        note = f"{speed_text(searched)} with the search of {n_docs:,} documents; {note}"
+    return value, note
+
+
+def _record_cell(
+    conditions: Conditions, figure: Callable[[SpeedRecord], tuple[float, str] | None]
+) -> Callable[[Row], PageCell]:
+    """The cells of a figure under these conditions; *figure* has its value and a note."""
+
     def cell(row: Row) -> PageCell:
         record = next((r for r in row.speed_records if r.conditions == conditions), None)
-        if record is None:
+        found = None if record is None else figure(record)
+        if record is None or found is None:
             return PageCell(HOLE, "not measured")
-        how = measurement(record)
-        spread, latency = record.throughput.get(figure), record.latency
-        if spread is not None:
-            value = spread.median
-            note = f"{speed_text(spread.least)} to {speed_text(spread.most)}; {how}"
-        elif latency is not None:
-            value = {"p50": latency.p50_ms, "p95": latency.p95_ms}[figure]
-            note = f"{latency.n_queries:,} queries; {how}"
-            searched = {"p50": latency.search_p50_ms, "p95": latency.search_p95_ms}[figure]
-            if searched is not None:
-                n_docs = latency.n_documents_searched or 0
-                note = f"{speed_text(searched)} with the search of {n_docs:,} documents; {note}"
-        else:
-            return PageCell(HOLE, "not measured")
-        if record.warnings:
-            note = f"{'; '.join(record.warnings)}; {note}"
-            text = f"{speed_text(value)}{WARNED}"
-            return PageCell(text, note, value=value, partial=record.spoilt)
-        return PageCell(speed_text(value), note, value=value)
+        value, note = found
+        note = "; ".join([*record.warnings, note, measurement(record)])
+        text = f"{speed_text(value)}{WARNED if record.warnings else ''}"
+        return PageCell(text, note, value=value, partial=bool(record.warnings) and record.spoilt)
 
     return cell

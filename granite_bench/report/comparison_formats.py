@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,15 +13,13 @@ from rich.text import Text
 from granite_bench.comparison.candidates import Candidate
 from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.differences import Comparison, Difference
-from granite_bench.comparison.side_by_side import Pair
+from granite_bench.comparison.side_by_side import ReferencePair
+from granite_bench.errors import plain
 from granite_bench.report.changed_queries import HitView, QueryView
-from granite_bench.report.columns import HOLE, PageCell
 from granite_bench.report.comparison import ComparisonReport
-from granite_bench.report.layout import Page
-from granite_bench.report.text import as_csv as page_as_csv
 from granite_bench.report.text import as_latex as page_as_latex
 from granite_bench.report.text import as_markdown as page_as_markdown
-from granite_bench.report.text import markdown_text, plain, print_page
+from granite_bench.report.text import as_printed, csv_text, markdown_text, print_page
 from granite_bench.stats import ConfidenceInterval
 
 VERSION = 1
@@ -41,9 +38,7 @@ def print_comparison(report: ComparisonReport, console: Console) -> None:
 
 def as_text(report: ComparisonReport) -> str:
     """What a terminal shows, without colours."""
-    out = io.StringIO()
-    print_comparison(report, Console(file=out, width=240, color_system=None))
-    return out.getvalue()
+    return as_printed(lambda console: print_comparison(report, console))
 
 
 def as_markdown(report: ComparisonReport) -> str:
@@ -74,18 +69,7 @@ def as_csv(report: ComparisonReport) -> str:
         for model, differences in section.differences.items()
         for each in differences
     ]
-    texts = 5
-    return page_as_csv(
-        Page(
-            title=report.title,
-            heads=_CSV_HEADS,
-            subheads=[""] * len(_CSV_HEADS),
-            numeric=[place >= texts for place in range(len(_CSV_HEADS))],
-            scores=[False] * len(_CSV_HEADS),
-            rows=rows,
-            notes=(),
-        )
-    )
+    return csv_text(_CSV_HEADS, rows)
 
 
 _CSV_HEADS = (
@@ -95,9 +79,14 @@ _CSV_HEADS = (
 )  # fmt: skip
 
 
-def _csv_row(reference: str, table: str, model: str, found: Difference) -> list[PageCell]:
+def _csv_row(reference: str, table: str, model: str, found: Difference) -> list[str | float | None]:
     interval, tally = found.interval, found.tally
-    values = [
+    return [
+        reference,
+        model,
+        table,
+        found.column,
+        found.metric,
         found.one,
         found.other,
         found.change,
@@ -112,8 +101,6 @@ def _csv_row(reference: str, table: str, model: str, found: Difference) -> list[
         found.detectable,
         found.n_queries,
     ]
-    texts = (reference, model, table, found.column, found.metric)
-    return [*map(PageCell, texts), *(PageCell(HOLE, value=value) for value in values)]
 
 
 def as_json(report: ComparisonReport) -> str:
@@ -149,7 +136,7 @@ def as_json(report: ComparisonReport) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _with_views(report: ComparisonReport) -> list[tuple[Pair, Sequence[QueryView]]]:
+def _with_views(report: ComparisonReport) -> list[tuple[ReferencePair, Sequence[QueryView]]]:
     views = {model: queries for _, model, queries in report.changed}
     return [(pair, views.get(pair.candidate.name, ())) for pair in report.side.pairs]
 
@@ -167,7 +154,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair, views: Sequence[QueryView]) -> dict[str, Any]:
+def _pair(pair: ReferencePair, views: Sequence[QueryView]) -> dict[str, Any]:
     found: Comparison = pair.comparison
     return {
         **_candidate(pair.candidate),

@@ -11,10 +11,12 @@ from granite_bench.comparison.differences import Difference
 from granite_bench.comparison.side_by_side import SideBySide
 from granite_bench.printed import metric_name
 from granite_bench.report.comparison import ComparisonReport, Section
+from granite_bench.report.comparison_findings import CONFIDENCE
 from granite_bench.report.forest import ForestLine, draw_forest
-from granite_bench.report.html import basis
-from granite_bench.report.pages import render
+from granite_bench.report.frame import render
 from granite_bench.report.query_grid import QueryGrid, query_grid, scores_of_both
+from granite_bench.report.suite_page import basis
+from granite_bench.scores import common_metric
 
 _MOST_LINES = 60
 """Of a drawing; its table has all."""
@@ -22,11 +24,10 @@ _MOST_LINES = 60
 
 @dataclass(frozen=True)
 class ForestFigure:
-    """A drawing of one model's differences, and what it shows in words."""
+    """A drawing of one model's differences."""
 
     title: str
     svg: Markup
-    caption: str
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -38,7 +39,8 @@ def comparison_page(report: ComparisonReport) -> str:
         "comparison.html.j2",
         report=report,
         side=side,
-        figures=_figures(report, drawn, data) if drawn else [],
+        figures=_figures(report, drawn) if drawn else [],
+        caption=f"{_caption(side, drawn)} {data}" if drawn else "",
         drawn=drawn.name if drawn else "",
         grids=_grids(side, data),
     )
@@ -62,12 +64,10 @@ def _drawn(report: ComparisonReport) -> Section | None:
     return next(several, None)
 
 
-def _figures(report: ComparisonReport, section: Section, data: str) -> list[ForestFigure]:
+def _figures(report: ComparisonReport, section: Section) -> list[ForestFigure]:
     """One for each model, the average on top."""
     reference = report.side.reference.name
     overall = report.sections[0].differences
-    metrics = {task.metric for task in report.side.suite.tasks}
-    measure = metric_name(metrics.pop()) if len(metrics) == 1 else "the metric of each task"
     figures = []
     for number, (model, differences) in enumerate(section.differences.items()):
         averages = [_line(each, is_total=True) for each in overall.get(model, ())]
@@ -85,7 +85,6 @@ def _figures(report: ComparisonReport, section: Section, data: str) -> list[Fore
                     description=_description(differences),
                     x_label="difference in points",
                 ),
-                f"{_caption(differences, measure)} {data}",
             )
         )
     return figures
@@ -112,12 +111,15 @@ def _description(differences: Sequence[Difference]) -> str:
     )
 
 
-def _caption(differences: Sequence[Difference], measure: str) -> str:
+def _caption(side: SideBySide, section: Section) -> str:
+    """Of all figures together."""
+    measure = metric_name(common_metric(side.suite)) or "the metric of each task"
     caption = (
-        f"Differences in {measure}; right of the line at 0 is better. A bar is the 95% "
-        "interval (paired bootstrap over queries). A filled triangle is beyond noise (paired "
+        f"Differences in {measure}; right of the line at 0 is better. A bar is the {CONFIDENCE} "
+        "(paired bootstrap over queries). A filled triangle is beyond noise (paired "
         "randomisation test with Holm's correction), a ring is not, or was not tested."
     )
-    if len(differences) > _MOST_LINES:
-        caption += f" The first {_MOST_LINES} of {len(differences)}."
+    most = max(map(len, section.differences.values()))
+    if most > _MOST_LINES:
+        caption += f" The first {_MOST_LINES} of {most}."
     return caption

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from granite_bench.printed import metric_name, score_text
-from granite_bench.report.columns import HOLE, PageCell
-from granite_bench.report.curves import LegendEntry
-from granite_bench.report.figures import Line, draw, swatch
+from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
+from granite_bench.report.page import HOLE, PageCell
 from granite_bench.scores import Evaluation, evaluations_of, score_of
 from granite_bench.suite import Suite
 from granite_bench.table import Row, Table
@@ -51,7 +50,6 @@ class ContextFigure:
     models: Sequence[LegendEntry]
     heads: Sequence[tuple[str, str]]
     rows: Sequence[ContextRow]
-    notes: Sequence[str]
 
 
 def context_length(label: str) -> int | None:
@@ -135,7 +133,9 @@ def _figure(
         for model, look in looks.items()
     ]
     with_scores = [model for model, found in scores.items() if set(found.values()) != {None}]
-    caption = f"{what}, by the length of the documents. The upright axis does not start at 0."
+    caption = f"{what}, by the length of the documents."
+    if leaves_out_zero([score for line in lines for _, score in line.points]):
+        caption += " The upright axis does not start at 0."
     if len(with_scores) > len(looks):
         caption += f" The {len(looks)} best of {len(with_scores)} models; the table has all."
     return ContextFigure(
@@ -160,7 +160,6 @@ def _figure(
             )
             for model in with_scores
         ],
-        notes=["Scores are times 100."],
     )
 
 

@@ -9,8 +9,7 @@ from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.side_by_side import FIGURES, SideBySide, Standing
 from granite_bench.files import size_text
 from granite_bench.printed import score_text, speed_text
-from granite_bench.report.columns import HOLE, PageCell
-from granite_bench.report.layout import Page
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,7 @@ def lay_out_costs(side: SideBySide) -> Page:
     """A row for each model; what nobody knows of any of them has no column."""
     costs = side.costs
     units = dict.fromkeys(unit for cost in costs.rows for unit in cost.throughput)
-    speeds = [
-        _Figure(unit, "1/s", lambda cost, unit=unit: cost.throughput.get(unit), speed_text)  # type: ignore[misc]
-        for unit in units
-    ]
-    figures = [*_FIGURES[:5], *speeds, *_FIGURES[5:]]
+    figures = [*_FIGURES[:5], *map(_throughput, units), *_FIGURES[5:]]
     figures = [each for each in figures if any(each.of(cost) is not None for cost in costs.rows)]
     ratios = [cost.ratio_to(costs.rows[0]) for cost in costs.rows]
     has_precision = len({cost.precision for cost in costs.rows if cost.precision}) > 1
@@ -80,22 +75,24 @@ def lay_out_costs(side: SideBySide) -> Page:
                     text += f" ({ratio.low:.2f} to {ratio.high:.2f})"
             row.append(PageCell(text, value=ratio.value if ratio else None))
         rows.append(row)
-    return Page(
-        title=f"{side.suite.title}: what each costs",
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[place > has_precision for place in range(len(heads))],
-        scores=[False] * len(heads),
-        rows=rows,
-        notes=_notes(side),
+    return page_of(
+        f"{side.suite.title}: what each costs",
+        heads,
+        rows,
+        _notes(side),
+        texts=("Model", "Precision"),
     )
+
+
+def _throughput(unit: str) -> _Figure:
+    return _Figure(unit, "1/s", lambda cost: cost.throughput.get(unit), speed_text)
 
 
 def _cell(figure: _Figure, cost: Cost) -> PageCell:
     value = figure.of(cost)
-    return (
-        PageCell(HOLE, "not known") if value is None else PageCell(figure.text(value), value=value)
-    )
+    if value is None:
+        return PageCell(HOLE, "not known")
+    return PageCell(figure.text(value), value=value)
 
 
 def _notes(side: SideBySide) -> list[str]:
@@ -113,7 +110,7 @@ def lay_out_standings(side: SideBySide) -> Page | None:
     if len(side.counted) < 2 or sum(each.on_front is not None for each in side.standings) < 2:
         return None
     heads = [("Model", "")]
-    heads += [(FIGURES[name][0].capitalize(), _UNITS[name]) for name in FIGURES]
+    heads += [(_HEADS[name], _UNITS[name]) for name in FIGURES]
     heads += [("On the front", ""), ("Beaten by", "")]
     counted = " and ".join(
         [", ".join(FIGURES[name][0] for name in side.counted[:-1]), FIGURES[side.counted[-1]][0]]
@@ -125,17 +122,22 @@ def lay_out_standings(side: SideBySide) -> Page | None:
     left_out = [FIGURES[name][0] for name in FIGURES if name not in side.counted]
     if left_out:
         notes.append(f"Not counted, since it is not known of every model: {', '.join(left_out)}.")
-    return Page(
-        title=f"{side.suite.title}: quality and costs together",
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[0 < place <= len(FIGURES) for place in range(len(heads))],
-        scores=[head == "Score" for head, _ in heads],
-        rows=[_standing(each) for each in side.standings],
-        notes=notes,
+    return page_of(
+        f"{side.suite.title}: quality and costs together",
+        heads,
+        [_standing(each) for each in side.standings],
+        notes,
+        texts=("Model", "On the front", "Beaten by"),
+        scores=("Score",),
     )
 
 
+_HEADS = {
+    "average": "Score",
+    "docs_per_s": "docs/s",
+    "bytes_per_million_docs": "Storage",
+    "n_parameters": "Parameters",
+}
 _UNITS = {
     "average": "mean",
     "docs_per_s": "1/s",

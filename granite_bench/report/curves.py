@@ -17,9 +17,8 @@ from granite_bench.curves import (
     curves_of,
 )
 from granite_bench.printed import metric_name, score_text
-from granite_bench.report.columns import HOLE, PageCell
-from granite_bench.report.figures import Line, draw, swatch
-from granite_bench.report.layout import Page
+from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.table import Table
 from granite_bench.variant_settings import BYTES_PER_VALUE, FULL_PRECISION, bytes_per_million
 
@@ -40,14 +39,6 @@ _HEADS: dict[Kind, Sequence[tuple[str, str]]] = {
 _SIZES = "Megabytes (a million bytes) are of the embeddings alone, without an index or the texts."
 _LOSS = "The loss is against the model as it is: its own dimension, at full precision."
 _SHARE = "Truncated: the share of the documents that were cut at that length."
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """A piece of the line, and what it stands for."""
-
-    swatch: Markup
-    text: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ def lay_out_curves(table: Table, kind: Kind) -> Page:
         found,
         kind,
         notes,
-        suites=table.overview is not None,
+        suites=table.is_overview,
     )
 
 
@@ -140,21 +131,14 @@ def _page(
 ) -> Page:
     """A row per point; with *suites*, the suite's title in front."""
     heads = [*([("Suite", "")] if suites else []), ("Model", ""), *_heads(found, kind)]
-    names = ("Suite", "Model", "Precision")
-    return Page(
-        title=title,
-        heads=[head for head, _ in heads],
-        subheads=[subhead for _, subhead in heads],
-        numeric=[head not in names for head, _ in heads],
-        scores=[head == "Score" for head, _ in heads],
-        rows=[
-            [*([PageCell(each.title)] if suites else []), PageCell(curve.model), *cells]
-            for each in found
-            for curve in _curves(each, kind)
-            for cells in _rows(curve)
-        ],
-        notes=notes,
-    )
+    rows = [
+        [*([PageCell(each.title)] if suites else []), PageCell(curve.model), *cells]
+        for each in found
+        for curve in _curves(each, kind)
+        for cells in _rows(curve)
+    ]
+    texts = ("Suite", "Model", "Precision")
+    return page_of(title, heads, rows, notes, texts=texts, scores=("Score",))
 
 
 def _heads(found: Sequence[SuiteCurves], kind: Kind) -> list[tuple[str, str]]:
@@ -178,8 +162,8 @@ def _dimension_row(curve: DimensionCurves, point: DimensionPoint) -> list[PageCe
         PageCell(point.precision),
         PageCell(f"{point.dim}", "the model's own" if point.native else "", value=point.dim),
         _score(point),
-        no_loss if loss is None else PageCell(_signed(loss), value=loss / 100),
-        no_loss if share is None else PageCell(_signed(share * 100), value=share),
+        no_loss if loss is None else PageCell(_two_decimals(loss), value=loss / 100),
+        no_loss if share is None else PageCell(_two_decimals(share * 100), value=share),
         PageCell(HOLE, "unknown precision")
         if size is None
         else PageCell(f"{size:,.0f}", value=size),
@@ -207,9 +191,9 @@ def _score(point: DimensionPoint | LengthPoint) -> PageCell:
     return PageCell(score_text(point.score), value=point.score)
 
 
-def _signed(value: float) -> str:
-    """Two decimals, without a minus before zero."""
-    return f"{round(value, 2) + 0.0:.2f}"
+def _two_decimals(value: float) -> str:
+    """What rounds to zero has no minus."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _notes(found: Iterable[SuiteCurves], kind: Kind) -> list[str]:
@@ -233,9 +217,10 @@ def _figure(each: SuiteCurves, kind: Kind, looks: Mapping[str, int], ident: str)
     what = f"Mean {measure} over {each.n_tasks} tasks" if each.n_tasks > 1 else measure
     if each.max_length is not None:
         what += f", with texts cut to {each.max_length:,} tokens"
-    svg = Markup()
+    svg, start = Markup(), ""
     if lines:
         scores = [score for line in lines for _, score in line.points]
+        start = " The upright axis does not start at 0." if leaves_out_zero(scores) else ""
         svg = draw(
             lines,
             ident=ident,
@@ -259,7 +244,7 @@ def _figure(each: SuiteCurves, kind: Kind, looks: Mapping[str, int], ident: str)
         title=each.title,
         finding=_finding(each, kind),
         svg=svg,
-        caption=f"{what}, by {axis}.{above} The upright axis does not start at 0.",
+        caption=f"{what}, by {axis}.{above}{start}",
         models=[LegendEntry(swatch(looks[model], 0), model) for model in drawn],
         precisions=[LegendEntry(swatch(None, _dash(name)), name) for name in precisions if several],
         heads=_heads([each], kind),
@@ -267,7 +252,7 @@ def _figure(each: SuiteCurves, kind: Kind, looks: Mapping[str, int], ident: str)
             Group(swatch(looks[curve.model], 0), curve.model, _rows(curve))
             for curve in _curves(each, kind)
         ],
-        notes=_notes([each], kind),
+        notes=_notes([each], kind)[1:],  # the page says it of all scores
     )
 
 

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from granite_bench.report.figures import (
     SOFT,
     as_svg,
-    limits,
     marker_style,
+    score_limits,
 )
 from granite_bench.report.named_lines import named_lines
 
@@ -53,14 +53,18 @@ def draw_dumbbells(
     with named_lines(ident, [line.name for line in lines], x_label) as axes:
         for place, line in enumerate(lines):
             _draw(axes, -place, line)
-        values = [
-            value
-            for line in lines
-            for value in (line.first_stage, line.ceiling, *line.reranked.values())
-        ]
-        axes.set_xlim(*limits(values))
+        axes.set_xlim(*score_limits(scores_of(lines)))
         axes.figure.draw_without_rendering()
         return as_svg(axes, ident, title, description)
+
+
+def scores_of(lines: Sequence[Dumbbell]) -> list[float]:
+    """Every score that is drawn."""
+    return [
+        score
+        for line in lines
+        for score in (line.first_stage, line.ceiling, *line.reranked.values())
+    ]
 
 
 def _draw(axes: Any, place: int, line: Dumbbell) -> None:

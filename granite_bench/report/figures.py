@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from markupsafe import Markup, escape
 
@@ -30,6 +30,8 @@ _STAND_INS = {
     **{f"#0000{number:02x}": f"var(--series-{number})" for number in range(1, N_COLOURS + 1)},
 }
 GRID, SOFT, PAPER = "#0000f1", "#0000f2", "#0000f3"
+BETTER, WORSE = "#000001", "#000002"
+"""The first and the second series' colours, apart for most kinds of colour blindness."""
 
 _FONT_SIZE = 12
 _NOTE_SIZE = 10
@@ -100,7 +102,7 @@ def draw(
         values = sorted({x for line in lines for x, _ in line.points})
         axes.set_xscale("log", base=2)
         axes.set_xlim(values[0] / 2**0.25, values[-1] * 2**0.25)
-        axes.set_ylim(*limits([y for line in lines for _, y in line.points]))
+        axes.set_ylim(*score_limits([y for line in lines for _, y in line.points]))
         if above is not None:
             _add_axis_above(axes, values, [above(value) for value in values], above_label)
         labels = _tick_labels(values, [f"{value:,}" for value in values])
@@ -111,7 +113,7 @@ def draw(
 
 @contextmanager
 def blank(ident: str, height: int = HEIGHT) -> Iterator[Any]:
-    """Empty axes of matplotlib; draw and save them inside of the context."""
+    """Empty axes of matplotlib on the page's own ground; draw and save them inside the context."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -126,29 +128,38 @@ def blank(ident: str, height: int = HEIGHT) -> Iterator[Any]:
     with rc_context(style):
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure.subplots()
+        axes = figure.subplots()
+        for ground in (figure.patch, axes.patch):
+            ground.set_visible(False)
+        axes.set_axisbelow(True)
+        axes.tick_params(color=SOFT, labelcolor="#000000")
+        yield axes
+
+
+def dress_scores(axes: Any, along: Literal["x", "y"]) -> None:
+    """The frame of drawings with scores *along* one axis: its grid, and a line at the bottom."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.grid(axis=along, color=GRID, linewidth=1)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(SOFT)
+    axes.tick_params(axis="y", length=0)
 
 
 def dress(
     axes: Any, ticks: Sequence[float], tick_labels: Sequence[str], *, x_label: str, y_label: str
 ) -> None:
     """Ticks, grid and names of the axes; from here on a point has its final place."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, tick_labels)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(axis="y", color=GRID, linewidth=1)
-    axes.set_axisbelow(True)
+    dress_scores(axes, "y")
     for unclipped in axes.get_ygridlines():
         unclipped.set_clip_on(False)
-    for background in (axes.figure.patch, axes.patch):
-        background.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(SOFT)
-    axes.tick_params(color=SOFT, labelcolor="#000000")
-    axes.tick_params(axis="y", length=0)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.figure.draw_without_rendering()
@@ -161,6 +172,14 @@ def as_svg(axes: Any, ident: str, title: str, description: str) -> Markup:
     axes.figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     height = round(axes.figure.get_figheight() * 72)
     return _inline(out.getvalue(), ident, title, description, height)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A piece of the line, and what it stands for."""
+
+    swatch: Markup
+    text: str
 
 
 def swatch(look: int | None, dash: int) -> Markup:
@@ -218,11 +237,22 @@ def _draw_line(axes: Any, line: Line) -> None:
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of an upright axis, wide enough that a small difference looks small."""
+    """The ends of an axis, wide enough that a small difference looks small."""
     low, high = min(values), max(values)
     more = max(_SMALLEST_SPAN - (high - low), 0) / 2
     margin = 0.12 * max(high - low, _SMALLEST_SPAN)
     return low - more - margin, high + more + margin
+
+
+def score_limits(scores: Sequence[float]) -> tuple[float, float]:
+    """The same for scores: an axis goes below 0 where a score does, and not before."""
+    low, high = limits(scores)
+    return (low if min(scores) < 0 else max(low, 0.0)), high
+
+
+def leaves_out_zero(scores: Sequence[float]) -> bool:
+    """Whether the axis of these scores starts above 0, which its caption has to say."""
+    return score_limits(scores)[0] > 0
 
 
 def _add_axis_above(axes: Any, ticks: Sequence[int], texts: Sequence[str], label: str) -> None:
@@ -259,10 +289,7 @@ def _note_points(axes: Any, lines: Sequence[Line]) -> None:
     for line in lines:
         places = [axes.transData.transform(point) for point in line.points]
         taken += [box_around(x, y, 11, 11) for x, y in places]
-        for (x, y), (to_x, to_y) in pairwise(places):
-            n_steps = max(int(math.hypot(to_x - x, to_y - y) / 4), 1)
-            steps = [step / n_steps for step in range(n_steps)]
-            taken += [box_around(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in steps]
+        taken += boxes_along(places)
     for line in lines:
         for point, note in zip(line.points, line.notes, strict=False):
             x, y = axes.transData.transform(point)
@@ -293,6 +320,16 @@ Box: TypeAlias = tuple[float, float, float, float]
 def box_around(x: float, y: float, width: float, height: float) -> Box:
     """The box whose middle is at (x, y)."""
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def boxes_along(places: Iterable[tuple[float, float]]) -> list[Box]:
+    """Small boxes along the line through places, in pixels."""
+    boxes = []
+    for (x, y), (to_x, to_y) in pairwise(places):
+        n_steps = max(int(math.hypot(to_x - x, to_y - y) / 4), 1)
+        shares = [step / n_steps for step in range(n_steps)]
+        boxes += [box_around(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in shares]
+    return boxes
 
 
 def touch(one: Box, other: Box) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from granite_bench.report.figures import PAPER, SOFT, as_svg, limits
+from granite_bench.report.figures import BETTER, PAPER, SOFT, WORSE, as_svg, limits
 from granite_bench.report.named_lines import named_lines
 
 
@@ -55,7 +55,9 @@ def draw_forest(
 
 
 def _draw(axes: Any, place: int, line: ForestLine) -> None:
-    colour = {None: SOFT, False: SOFT, True: _colour(line.value)}[line.significant]
+    colour = SOFT
+    if line.significant:
+        colour = BETTER if line.value > 0 else WORSE
     if line.low is not None and line.high is not None:
         axes.plot((line.low, line.high), (place, place), color=colour, linewidth=2, zorder=2)
     # By its shape, too: a triangle points to where the difference goes, a ring is within noise.
@@ -74,11 +76,3 @@ def _draw(axes: Any, place: int, line: ForestLine) -> None:
         zorder=3,
         clip_on=False,
     )
-
-
-_BETTER, _WORSE = "#000001", "#000002"
-"""The first and the second series' colours, apart for most kinds of colour blindness."""
-
-
-def _colour(value: float) -> str:
-    return _BETTER if value > 0 else _WORSE

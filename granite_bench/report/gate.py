@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from granite_bench.errors import ExitCode, Fault
+from granite_bench.errors import ExitCode, Fault, plain
 from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.printed import interval_text, metric_name, p_text, points, score_text
-from granite_bench.report.columns import HOLE
-from granite_bench.report.text import markdown_row, markdown_text, plain
+from granite_bench.report.page import HOLE
+from granite_bench.report.text import markdown_row, markdown_text
 
 VERSION = 1
 """Of the JSON; a change that a reader could trip over raises it."""

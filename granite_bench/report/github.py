@@ -5,21 +5,20 @@ They are lines of the log that the runner reads: `::error title=...::message`. E
 @actions/core has it (packages/core/src/command.ts of github.com/actions/toolkit).
 """
 
-# No "from __future__ import annotations": the name is taken by what this module is for.
+from __future__ import annotations
 
 from collections.abc import Sequence
 
-from granite_bench.errors import Fault
+from granite_bench.errors import Fault, plain
 from granite_bench.gate.verdicts import Check, Verdict
 from granite_bench.printed import metric_name
 from granite_bench.report.gate import BETTER, sections
-from granite_bench.report.text import plain
 
 MOST_OF_A_KIND = 10
 """Errors, and notices, that GitHub shows of a step; it drops the others without a word."""
 
 
-def annotations(check: Check) -> list[str]:
+def check_annotations(check: Check) -> list[str]:
     """An error for all that failed or is incomplete, a notice for all that is better."""
     found = [(name, each) for name, verdicts in sections(check) for each in verdicts]
     errors = [

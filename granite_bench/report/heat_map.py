@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from granite_bench.printed import metric_name, score_text
-from granite_bench.report.columns import HOLE
 from granite_bench.report.context_lengths import context_length
-from granite_bench.scores import Cell, group_cells
+from granite_bench.report.page import HOLE
+from granite_bench.scores import Cell, common_metric, group_cells
 from granite_bench.table import Table
 
 N_STEPS = 7
@@ -84,8 +84,7 @@ def _heat_map(table: Table, by: str, groups: Sequence[str], rows: dict[str, list
     there = [_score(cell) for cells in rows.values() for cell in cells]
     scores = [score for score in there if score is not None]
     low, high = min(scores), max(scores)
-    metrics = {task.metric for task in table.suite.tasks}
-    measure = metric_name(metrics.pop()) if len(metrics) == 1 else "the metric of each task"
+    measure = metric_name(common_metric(table.suite)) or "the metric of each task"
     edges = [low + (high - low) * step / N_STEPS for step in range(N_STEPS + 1)]
     return HeatMap(
         by=by,

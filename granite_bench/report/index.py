@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.files import write_atomically
-from granite_bench.report.pages import render
+from granite_bench.report.frame import render
 
 NAME = "index.html"
 REPORTS = "reports"

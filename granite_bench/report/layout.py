@@ -1,13 +1,8 @@
-"""
-A table as it stands on a page: heads, texts, what is marked; one source for every format.
-
-Scores are fractions in files and times 100 here, with two decimals.
-"""
+"""A table of scores, laid out: its columns, its notes, and the finding in a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from granite_bench.printed import p_text, score_text, some
@@ -16,10 +11,8 @@ from granite_bench.report.columns import (
     PARTIAL,
     WARNED,
     Column,
-    PageCell,
     average_column,
     fact_columns,
-    is_overview,
     rank_column,
     record_columns,
     score_column,
@@ -27,32 +20,13 @@ from granite_bench.report.columns import (
     speed_columns,
     speed_mark,
 )
+from granite_bench.report.page import Page, PageCell
 from granite_bench.selection import RULE
 from granite_bench.speed_columns import protocol_labels
 from granite_bench.table import Row, Table
 
 if TYPE_CHECKING:
     from granite_bench.comparison.separation import Separation
-
-
-@dataclass(frozen=True)
-class Page:
-    """
-    A table, laid out: heads[i] is over rows[.][i]; subheads say the metric or the unit.
-
-    Attributes:
-        numeric: per column, whether it is aligned to the right.
-        scores: per column, whether its values are scores (fractions, printed times 100).
-        notes: sentences that belong under the table.
-    """
-
-    title: str
-    heads: Sequence[str]
-    subheads: Sequence[str]
-    numeric: Sequence[bool]
-    scores: Sequence[bool]
-    rows: Sequence[Sequence[PageCell]]
-    notes: Sequence[str]
 
 
 def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
@@ -66,7 +40,7 @@ def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
         rank_column(separations),
         Column("Model", "", lambda row: PageCell(row.model, _model_note(row)), numeric=False),
         *(fact_columns(table) if table.options.facts else ()),
-        Column("Suites" if is_overview(table) else "Tasks", "n/N", completeness),
+        Column("Suites" if table.is_overview else "Tasks", "n/N", completeness),
         average_column(table),
         *([separation_column(separations)] if separations else ()),
         *(score_column(table, column, metric) for column, metric in table.columns.items()),
@@ -88,7 +62,7 @@ def headline(table: Table, separations: Sequence[Separation] = ()) -> str:
     """The finding in one sentence; with *separations*, whether the lead is beyond noise."""
     ranked = [row for row in table.rows if row.rank is not None]
     n_tasks = len(table.suite.tasks)
-    what = "suites" if is_overview(table) else "tasks"
+    what = "suites" if table.is_overview else "tasks"
     scope = f"over {n_tasks} {what}" if n_tasks > 1 else f"on {table.suite.tasks[0].name}"
     if not ranked:
         return f"No model is complete {scope} yet, so there is no ranking."
@@ -144,7 +118,7 @@ def _notes(table: Table) -> list[str]:
         "tasks": "the mean over tasks; a task is the mean over its subsets and splits, as in mteb",
         "groups": "the mean over the means of groups",
     }[table.suite.average]
-    if is_overview(table):
+    if table.is_overview:
         rule = "the mean over the suites"
     notes = [f"Scores are times 100. The average is {rule}."]
     notes += _length_notes(table)

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from granite_bench.comparison.candidates import Candidate, find_candidates
-from granite_bench.errors import BadInput, Fault
-from granite_bench.printed import metric_name, points, score_text
-from granite_bench.report.columns import HOLE, PageCell
+from granite_bench.errors import BadInput, Fault, gathered
+from granite_bench.printed import metric_name, points, score_text, some
 from granite_bench.report.curves import KINDS, lay_out_curves
-from granite_bench.report.layout import Page
 from granite_bench.report.model_speeds import lay_out_speeds
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.scores import Cell, Evaluation, group_cells
 from granite_bench.suite import Suite, load_suite
@@ -30,7 +29,7 @@ _OTHERS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class ScoreLine:
     """
     One row of a table of scores.
 
@@ -76,7 +75,7 @@ class Breakdown:
     """
 
     by: str
-    lines: Sequence[Line]
+    lines: Sequence[ScoreLine]
     page: Page
 
 
@@ -153,13 +152,12 @@ def card_of(
             them named), or broken results.
     """
     names = [model, *([against] if against is not None else [])]
-    found: list[list[Candidate]] = []
     faults: list[Fault] = []
-    for source in sources:
-        try:
-            found.append(find_candidates(names, load_suite(source), folders, source=source))
-        except BadInput as error:
-            faults += error.faults
+
+    def candidates_of(source: str) -> list[Candidate]:
+        return find_candidates(names, load_suite(source), folders, source=source)
+
+    found = gathered(sources, candidates_of, faults)
     if faults:
         raise BadInput(dict.fromkeys(faults))
     suites = [_suite_card(candidates, number) for number, candidates in enumerate(found, start=1)]
@@ -261,12 +259,12 @@ def _breakdown(
         best, other = _best({each.model: each.average for each in others if each.complete})
         level = against[0].row.average if against else None
         every = [each for weights in evaluations.values() for each in weights]
-        lines.append(Line("Average", "", average, _n_queries(row, every), best, other, level))
+        lines.append(ScoreLine("Average", "", average, _n_queries(row, every), best, other, level))
     for name, cell in cells.items():
         metrics = {each.metric for each in evaluations[name]}
         best, other = _best({model: _whole(each[name]) for model, each in of_others.items()})
         lines.append(
-            Line(
+            ScoreLine(
                 name=name,
                 metric=metrics.pop() if len(metrics) == 1 else "",
                 cell=cell,
@@ -316,18 +314,18 @@ def _n_queries(row: Row, evaluations: Sequence[Evaluation]) -> int | None:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def _page(title: str, by: str, lines: Sequence[Line], against: str) -> Page:
+def _page(title: str, by: str, lines: Sequence[ScoreLine], against: str) -> Page:
     """A column that would say nothing, or the same in each row, is left out."""
     metrics = {line.metric for line in lines if line.name != "Average"}
     measure = metric_name(next(iter(metrics))) if len(metrics) == 1 else ""
     has_queries = any(line.n_queries is not None for line in lines)
     has_others = any(line.other not in ("", against) for line in lines)
-    heads = [(by.capitalize(), "", False)]
-    heads += [("Metric", "", False)] if len(metrics) > 1 else []
-    heads += [("Score", measure, True)]
-    heads += [("Queries", "", True)] if has_queries else []
-    heads += [("Against", measure, True), ("Difference", "points", True)] if against else []
-    heads += [("Best other", measure, True), ("Model", "", False)] if has_others else []
+    heads = [(by.capitalize(), "")]
+    heads += [("Metric", "")] if len(metrics) > 1 else []
+    heads += [("Score", measure)]
+    heads += [("Queries", "")] if has_queries else []
+    heads += [("Against", measure), ("Difference", "points")] if against else []
+    heads += [("Best other", measure), ("Model", "")] if has_others else []
     rows = []
     for line in lines:
         cells = [PageCell(line.name)]
@@ -343,21 +341,14 @@ def _page(title: str, by: str, lines: Sequence[Line], against: str) -> Page:
         if against:
             notes.append(f"Against: {against}. granite-bench compare tests differences.")
         notes += [_OTHERS] if has_others else []
-    return Page(
-        title=title,
-        heads=[head for head, _, _ in heads],
-        subheads=[under for _, under, _ in heads],
-        numeric=[numeric for _, _, numeric in heads],
-        scores=[head in ("Score", "Against", "Best other") for head, _, _ in heads],
-        rows=rows,
-        notes=notes,
-    )
+    texts, scores = (by.capitalize(), "Metric", "Model"), ("Score", "Against", "Best other")
+    return page_of(title, heads, rows, notes, texts=texts, scores=scores)
 
 
-def _score(line: Line) -> PageCell:
+def _score(line: ScoreLine) -> PageCell:
     if line.score is None:
         text = f"({line.cell.n_there}/{line.cell.n_expected})" if line.cell.n_there else HOLE
-        missing = ", ".join(line.cell.missing[:6])
+        missing = some(line.cell.missing)
         return PageCell(text, f"missing: {missing}" if missing else "not complete", partial=True)
     return PageCell(score_text(line.score), value=line.score)
 
@@ -383,12 +374,10 @@ def _provenance(sources: ModelSources, suite: Suite) -> Page:
         for task, texts in column.rows
     ]
     heads = ["Task", *sources.heads]
-    return Page(
-        title=f"{suite.title}: where each score comes from",
-        heads=heads,
-        subheads=[""] * len(heads),
-        numeric=[False] * len(heads),
-        scores=[False] * len(heads),
-        rows=rows,
-        notes=[f"{name}: {text}" for name, text in sources.facts.items()],
+    return page_of(
+        f"{suite.title}: where each score comes from",
+        [(head, "") for head in heads],
+        rows,
+        [f"{name}: {text}" for name, text in sources.facts.items()],
+        texts=heads,
     )

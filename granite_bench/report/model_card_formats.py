@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from granite_bench.report.columns import HOLE, PageCell
-from granite_bench.report.layout import Page
-from granite_bench.report.model_card import Line, ModelCard
-from granite_bench.report.text import as_csv as page_as_csv
+from granite_bench.errors import plain
+from granite_bench.report.model_card import ModelCard, ScoreLine
+from granite_bench.report.page import Page
 from granite_bench.report.text import as_latex as page_as_latex
 from granite_bench.report.text import as_markdown as page_as_markdown
-from granite_bench.report.text import markdown_text, plain
+from granite_bench.report.text import csv_text, markdown_text
 
 
 def as_markdown(card: ModelCard) -> str:
@@ -38,29 +37,24 @@ def as_csv(card: ModelCard) -> str:
         for breakdown in each.breakdowns
         for line in breakdown.lines
     ]
-    return page_as_csv(
-        Page(
-            title=card.title,
-            heads=_CSV_HEADS,
-            subheads=[""] * len(_CSV_HEADS),
-            numeric=[place >= _N_TEXTS for place in range(len(_CSV_HEADS))],
-            scores=[False] * len(_CSV_HEADS),
-            rows=rows,
-            notes=(),
-        )
-    )
+    return csv_text(_CSV_HEADS, rows)
 
 
 _CSV_HEADS = (
     "model", "suite", "by", "name", "metric", "other", "against", "score", "n_there", "n_expected",
     "n_queries", "best_other", "against_score", "difference",
 )  # fmt: skip
-_N_TEXTS = 7
 
 
-def _csv_row(card: ModelCard, suite: str, by: str, line: Line) -> list[PageCell]:
-    texts = (card.model, suite, by, line.name, line.metric, line.other, card.against)
-    values = (
+def _csv_row(card: ModelCard, suite: str, by: str, line: ScoreLine) -> list[str | float | None]:
+    return [
+        card.model,
+        suite,
+        by,
+        line.name,
+        line.metric,
+        line.other,
+        card.against,
         line.score,
         line.cell.n_there,
         line.cell.n_expected,
@@ -68,8 +62,7 @@ def _csv_row(card: ModelCard, suite: str, by: str, line: Line) -> list[PageCell]
         line.best_other,
         line.against,
         line.change,
-    )
-    return [*map(PageCell, texts), *(PageCell(HOLE, value=value) for value in values)]
+    ]
 
 
 def _pages(card: ModelCard, *, provenance: bool = True) -> Iterator[Page]:

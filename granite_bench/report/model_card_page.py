@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from granite_bench.report.curves import Figure, Kind, figures
-from granite_bench.report.html import basis
-from granite_bench.report.layout import Page
+from granite_bench.report.frame import render
 from granite_bench.report.model_card import Breakdown, ModelCard, SuiteCard
-from granite_bench.report.pages import render
+from granite_bench.report.page import Page
+from granite_bench.report.suite_page import basis
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from granite_bench.printed import metric_name
 from granite_bench.report.model_card import ModelCard, SuiteCard
 from granite_bench.results import Result
-from granite_bench.scores import Evaluation, evaluations_of, score_of
+from granite_bench.scores import Evaluation, evaluations_in, score_of
 from granite_bench.task_facts import TaskFacts, task_facts
 
 HUB_TYPES: Mapping[str, str] = {
@@ -52,11 +52,9 @@ def _evaluations(card: SuiteCard) -> list[tuple[Evaluation, Result]]:
     """What the suite asks for and the model has; an aggregate has its own, or its parts'."""
     results = card.candidate.row.results
     return [
-        (evaluation, results[name])
-        for task in card.suite.tasks
-        for name in (task.name, *task.parts)
-        if name in results
-        for evaluation in evaluations_of(task, name)
+        (evaluation, results[evaluation.task])
+        for evaluation in evaluations_in(card.suite)
+        if evaluation.task in results
     ]
 
 

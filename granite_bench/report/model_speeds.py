@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from granite_bench.printed import speed_text
-from granite_bench.report.columns import HOLE, WARNED, PageCell
-from granite_bench.report.layout import Page
+from granite_bench.report.columns import WARNED
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.table import Row
 
 _HEADS = (
@@ -45,15 +45,12 @@ def lay_out_speeds(rows_of: Mapping[str, Row]) -> Page | None:
     if not rows:
         return None
     said = [place for place in range(len(_HEADS)) if any(row[place].text != HOLE for row in rows)]
-    heads = [_HEADS[place] for place in said]
-    return Page(
-        title=f"{next(iter(rows_of.values())).model}: speed",
-        heads=heads,
-        subheads=[""] * len(heads),
-        numeric=[head in ("Value", "Least to most") for head in heads],
-        scores=[False] * len(heads),
-        rows=[[row[place] for place in said] for row in rows],
-        notes=["Figures under different protocols or on different devices do not compare.", *notes],
+    return page_of(
+        f"{next(iter(rows_of.values())).model}: speed",
+        [(_HEADS[place], "") for place in said],
+        [[row[place] for place in said] for row in rows],
+        ["Figures under different protocols or on different devices do not compare.", *notes],
+        texts=("Figure", "Unit", "Protocol", "Device", "Dtype", "Date"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from granite_bench.report.figures import GRID, SOFT, blank
+from granite_bench.report.figures import blank, dress_scores
 
 _HEIGHT_PER_LINE, _HEIGHT_OF_AXIS = 25, 60
 _LONGEST_NAME = 22  # characters; a longer one takes the room of the line itself
@@ -24,22 +24,13 @@ def named_lines(
         ident: starts every id in the drawing; unique in the page.
         bold: places of the names that stand out.
     """
-    from matplotlib.ticker import MaxNLocator
-
     with blank(ident, _HEIGHT_OF_AXIS + _HEIGHT_PER_LINE * len(names)) as axes:
         axes.set_yticks([-place for place in range(len(names))], [_short(name) for name in names])
         for place, label in enumerate(axes.get_yticklabels()):
             label.set_fontweight("bold" if place in bold else "normal")
         axes.set_ylim(0.6 - len(names), 0.6)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.grid(axis="x", color=GRID, linewidth=1)
-        axes.set_axisbelow(True)
-        for background in (axes.figure.patch, axes.patch):
-            background.set_visible(False)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(SOFT)
-        axes.tick_params(color=SOFT, labelcolor="#000000")
-        axes.tick_params(axis="y", length=0, labelsize=_LABEL_SIZE)
+        dress_scores(axes, "x")
+        axes.tick_params(axis="y", labelsize=_LABEL_SIZE)
         axes.set_xlabel(x_label)
         yield axes
 

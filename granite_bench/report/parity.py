@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import asdict
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from granite_bench.files import size_text
-from granite_bench.printed import interval_text, points
-from granite_bench.report.pages import render
+from granite_bench.printed import interval_text, points, score_text
+from granite_bench.report.frame import render
+from granite_bench.report.text import as_printed, print_grid
 
 if TYPE_CHECKING:
     from granite_bench.parity import Candidate, Parity
@@ -29,7 +29,9 @@ COLUMNS = (
     "median", "mean",
 )  # fmt: skip
 
-_NUMERIC = frozenset(COLUMNS) - {"file", "weights"}
+TASK_COLUMNS = ("task", "file", "torch", "exported", "difference", "queries that changed")
+
+_NUMERIC = {*COLUMNS, *TASK_COLUMNS} - {"file", "weights", "task"}
 
 
 def verdict(candidate: Candidate, parity: Parity) -> str:
@@ -42,7 +44,7 @@ def verdict(candidate: Candidate, parity: Parity) -> str:
 def rows(parity: Parity) -> list[tuple[str, ...]]:
     """The table: torch, then each file; nDCG@10 in points, the mean over tasks."""
     scores = [each.torch for each in parity.candidates[0].quality]
-    first = ("torch", parity.dtype, size_text(parity.n_bytes), _points(_mean(scores)))
+    first = ("torch", parity.dtype, size_text(parity.n_bytes), score_text(fmean(scores)))
     return [
         (*first, *[""] * (len(COLUMNS) - len(first))),
         *(_row(each) for each in parity.candidates),
@@ -55,17 +57,14 @@ def task_rows(parity: Parity) -> list[tuple[str, ...]]:
         (
             each.task,
             candidate.name,
-            _points(each.torch),
-            _points(each.exported),
+            score_text(each.torch),
+            score_text(each.exported),
             _difference(each.exported - each.torch, each.difference),
             f"{each.n_changed:,} of {each.n_queries:,}",
         )
         for candidate in parity.candidates
         for each in candidate.quality
     ]
-
-
-TASK_COLUMNS = ("task", "file", "torch", "exported", "difference", "queries that changed")
 
 
 def notes(parity: Parity) -> list[str]:
@@ -83,18 +82,16 @@ def print_parity(parity: Parity, console: Console) -> None:
     """Print the verdicts, the table, the tasks where there are several, and the notes."""
     for candidate in parity.candidates:
         console.print(Text(verdict(candidate, parity), style="bold"))
-    _print_rows(console, f"{parity.model}: backends", COLUMNS, rows(parity))
+    print_grid(console, f"{parity.model}: backends", COLUMNS, rows(parity), _NUMERIC)
     if len(parity.candidates[0].quality) > 1:
-        _print_rows(console, "By task", TASK_COLUMNS, task_rows(parity))
+        print_grid(console, "By task", TASK_COLUMNS, task_rows(parity), _NUMERIC)
     for note in notes(parity):
         console.print(Text(note), style="dim", highlight=False)
 
 
 def as_text(parity: Parity) -> str:
     """What a terminal shows, without colours."""
-    out = io.StringIO()
-    print_parity(parity, Console(file=out, width=240, color_system=None))
-    return out.getvalue()
+    return as_printed(lambda console: print_parity(parity, console))
 
 
 def as_json(parity: Parity) -> str:
@@ -116,7 +113,7 @@ def parity_page(parity: Parity) -> str:
             ("Backends", COLUMNS, rows(parity)),
             ("By task", TASK_COLUMNS, task_rows(parity)),
         ],
-        numeric=_NUMERIC | frozenset(TASK_COLUMNS[2:]),
+        numeric=_NUMERIC,
         notes=notes(parity),
     )
 
@@ -130,7 +127,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         candidate.name,
         candidate.weights_dtype,
         size_text(candidate.n_bytes),
-        _points(_mean([each.exported for each in candidate.quality])),
+        score_text(fmean([each.exported for each in candidate.quality])),
         _difference(_mean_difference(candidate), candidate.overall),
         ratio,
         *(f"{each:.5f}" for each in (drift.least, drift.p1, drift.p5, drift.p50, drift.mean)),
@@ -169,25 +166,4 @@ def _difference(mean: float, found: ConfidenceInterval | None) -> str:
 
 
 def _mean_difference(candidate: Candidate) -> float:
-    return _mean([each.exported - each.torch for each in candidate.quality])
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:.2f}"
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _print_rows(
-    console: Console, title: str, heads: tuple[str, ...], lines: list[tuple[str, ...]]
-) -> None:
-    numeric = _NUMERIC | frozenset(TASK_COLUMNS[2:])
-    grid = RichTable(title=Text(title, style="bold"), title_justify="left", header_style="bold")
-    for head in heads:
-        grid.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
-    for line in lines:
-        grid.add_row(*(Text(each) for each in line))
-    console.print()
-    console.print(grid)
+    return fmean([each.exported - each.torch for each in candidate.quality])

@@ -16,10 +16,9 @@ from markupsafe import Markup
 
 from granite_bench.comparison.differences import Comparison
 from granite_bench.printed import metric_name
-from granite_bench.report.columns import PageCell
-from granite_bench.report.curves import LegendEntry
-from granite_bench.report.figures import GRID, SOFT, as_svg, blank
-from granite_bench.scores import Evaluation, evaluations_of
+from granite_bench.report.figures import BETTER, GRID, SOFT, WORSE, LegendEntry, as_svg, blank
+from granite_bench.report.page import PageCell
+from granite_bench.scores import Evaluation, evaluations_in
 from granite_bench.significance import TIE
 from granite_bench.stats import Floats
 from granite_bench.suite import Suite
@@ -29,8 +28,6 @@ N_STEPS = 10
 
 _HEIGHT = 400
 _SMALLEST = 0.22  # of the side of a square that fills its place
-_BETTER, _WORSE = "#000001", "#000002"
-"""The colours of the forest plots: the first and the second series'."""
 
 _EDGES = (0.5, 0.1)
 """Of the rows of the table: gains and losses of half of the scale, and of a tenth, at least."""
@@ -73,14 +70,12 @@ def scores_of_both(comparison: Comparison, suite: Suite) -> QueryScoresOfBoth | 
     """Every query of the suite once; None where no evaluation has scores per query on both."""
     ones, others = [], []
     metrics: dict[str, None] = {}
-    for task in suite.tasks:
-        for name in (task.name, *task.parts):
-            for evaluation in evaluations_of(task, name):
-                found = _paired(comparison, evaluation)
-                if found is not None:
-                    ones.append(found[0])
-                    others.append(found[1])
-                    metrics[evaluation.metric] = None
+    for evaluation in evaluations_in(suite):
+        found = _paired(comparison, evaluation)
+        if found is not None:
+            ones.append(found[0])
+            others.append(found[1])
+            metrics[evaluation.metric] = None
     if not ones:
         return None
     return QueryScoresOfBoth(list(metrics), np.concatenate(ones), np.concatenate(others))
@@ -187,8 +182,8 @@ def _side(n: int, most: int) -> float:
 
 
 def _legend_of(most: int) -> list[int]:
-    """Ones, hundreds and so on, and the most."""
-    steps = [n for n in (1, 10, 100, 1_000, 10_000, 100_000) if n < most]
+    """Ones, tens and so on, and the most; not two that look alike."""
+    steps = [n for n in (1, 10, 100, 1_000, 10_000, 100_000) if 2 * n <= most]
     return [*steps[-3:], most]
 
 
@@ -202,7 +197,7 @@ def _draw(counts: Any, *, ident: str, title: str, description: str) -> Markup:
         for x, y in zip(*np.nonzero(counts), strict=True):
             side = 0.94 * width * _side(int(counts[x, y]), most)
             middle = (x + 0.5) * width, (y + 0.5) * width
-            colour = SOFT if x == y else _BETTER if y > x else _WORSE
+            colour = SOFT if x == y else BETTER if y > x else WORSE
             corner = middle[0] - side / 2, middle[1] - side / 2
             axes.add_patch(Rectangle(corner, side, side, color=colour, linewidth=0, zorder=2))
         _dress(axes)
@@ -218,12 +213,9 @@ def _dress(axes: Any) -> None:
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     axes.grid(color=GRID, linewidth=1)
-    axes.set_axisbelow(True)
-    for background in (axes.figure.patch, axes.patch):
-        background.set_visible(False)
     for spine in axes.spines.values():
         spine.set_color(GRID)
-    axes.tick_params(color=SOFT, labelcolor="#000000", length=0)
+    axes.tick_params(length=0)
     axes.set_xlabel("score of the reference")
     axes.set_ylabel("score of the model")
     axes.figure.draw_without_rendering()

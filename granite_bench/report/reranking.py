@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from granite_bench.printed import metric_name, score_text, some, speed_text
-from granite_bench.report.columns import HOLE, Column, PageCell, average_column, score_column
-from granite_bench.report.layout import Page, completeness
+from granite_bench.printed import metric_name, points, score_text, some, speed_text
+from granite_bench.report.columns import Column, average_column, score_column
+from granite_bench.report.layout import completeness
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.reranking import MEASURE, N_RESAMPLES, Block, Figures, Reranked, blocks_of
 from granite_bench.speed_columns import Speed
 from granite_bench.table import Table
@@ -33,20 +34,18 @@ def lay_out_blocks(table: Table) -> Page:
     """Blocks of a first stage and its rerankers, by the columns of the table."""
     blocks = blocks_of(table)
     speeds = SpeedColumns(blocks)
-    heads = [("First stage", ""), *block_heads(table, speeds)]
-    n_scores = 1 + len(table.columns)
-    return Page(
-        title=table.suite.title,
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[place > 1 for place in range(len(heads))],
-        scores=[3 <= place < 3 + n_scores for place in range(len(heads))],
-        rows=[
-            [PageCell(title), *cells]
-            for title, block in zip(_titles(blocks), blocks, strict=True)
-            for cells in block_rows(table, block, speeds)
-        ],
-        notes=block_notes(table, blocks, speeds),
+    rows = [
+        [PageCell(title), *cells]
+        for title, block in zip(_titles(blocks), blocks, strict=True)
+        for cells in block_rows(table, block, speeds)
+    ]
+    return page_of(
+        table.suite.title,
+        [("First stage", ""), *block_heads(table, speeds)],
+        rows,
+        block_notes(table, blocks, speeds),
+        texts=("First stage", "Model"),
+        scores=[column.head for column in _score_columns(table).values()],
     )
 
 
@@ -70,15 +69,13 @@ def lay_out_gains(table: Table) -> Page:
         for name, figures in {**each.columns, "Average": each.average}.items()
         for cells in [gain_row(figures, each, speeds)]
     ]
-    scores = ("First stage score", "Reranked", "Ceiling", "Recall")
-    return Page(
-        title=f"{table.suite.title}: gains over the first stage",
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[place > 2 for place in range(len(heads))],
-        scores=[head in scores for head, _ in heads],
-        rows=rows,
-        notes=block_notes(table, blocks, speeds),
+    return page_of(
+        f"{table.suite.title}: gains over the first stage",
+        heads,
+        rows,
+        block_notes(table, blocks, speeds),
+        texts=("First stage", "Reranker", what),
+        scores=("First stage score", "Reranked", "Ceiling", "Recall"),
     )
 
 
@@ -199,18 +196,12 @@ def gain_cells(figures: Figures | None, each: Reranked) -> list[PageCell]:
     if gain is None:
         value = figures.reranked - figures.first_stage
         alone = PageCell(HOLE, "no interval over a single query", partial=True)
-        return [PageCell(signed(value), value=value), alone, alone]
-    return [PageCell(signed(value), value=value) for value in (gain.mean, gain.low, gain.high)]
+        return [PageCell(points(value), value=value), alone, alone]
+    return [PageCell(points(value), value=value) for value in (gain.mean, gain.low, gain.high)]
 
 
 def _why_missing(each: Reranked) -> str:
     return f"no rows per query of: {some(each.missing)}"
-
-
-def signed(value: float) -> str:
-    """Points with their sign; zero has none."""
-    points = round(value * 100, 2)
-    return f"{points:+.2f}" if points else "0.00"
 
 
 # --- what both share --------------------------------------------------------------------------

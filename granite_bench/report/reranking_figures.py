@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from granite_bench.printed import metric_name
-from granite_bench.report.columns import PageCell
-from granite_bench.report.dumbbells import Dumbbell, draw_dumbbells
-from granite_bench.report.figures import dot
+from granite_bench.printed import interval_text, metric_name, points
+from granite_bench.report.dumbbells import Dumbbell, draw_dumbbells, scores_of
+from granite_bench.report.figures import dot, leaves_out_zero
+from granite_bench.report.page import PageCell
 from granite_bench.report.reranking import (
     FIGURE_HEADS,
     SpeedColumns,
@@ -19,7 +19,6 @@ from granite_bench.report.reranking import (
     block_rows,
     gain_row,
     handed_on,
-    signed,
 )
 from granite_bench.reranking import MEASURE, Block, blocks_of
 from granite_bench.table import Table
@@ -108,7 +107,12 @@ def _figure(
         else Markup(),
         caption=(
             f"{measure}. Ring: the first stage; upright stroke: the ceiling, its candidates in the "
-            "best order; between them what a reranker can gain. The axis does not start at 0."
+            "best order; between them what a reranker can gain."
+            + (
+                " The axis does not start at 0."
+                if lines and leaves_out_zero(scores_of(lines))
+                else ""
+            )
         ),
         gain_heads=[
             ("Task" if table.by == "task" else table.by.capitalize(), ""),
@@ -141,11 +145,10 @@ def _finding(block: Block) -> str:
     if figures is None or figures.gain is None:
         return f"{best.name} reranks {block.first_stage}."
     gain = figures.gain
-    interval = f"{signed(gain.low)} to {signed(gain.high)}"
     noise = "" if gain.excludes_zero else ", which may be noise"
     share = figures.share_of_ceiling
     reach = f"; {share:.0%} of what its candidates allow" if share is not None and share > 0 else ""
     return (
-        f"{best.name} changes {block.first_stage} by {signed(gain.mean)} points "
-        f"(95% interval {interval}{noise}){reach}."
+        f"{best.name} changes {block.first_stage} by {points(gain.mean)} points "
+        f"({gain.confidence:.0%} interval {interval_text(gain)}{noise}){reach}."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 from markupsafe import Markup
@@ -18,9 +18,10 @@ from granite_bench.report.figures import (
     as_svg,
     blank,
     box_around,
+    boxes_along,
     dress,
-    limits,
     marker_style,
+    score_limits,
     touch,
 )
 
@@ -83,7 +84,7 @@ class Placement:
     @property
     def boxes(self) -> list[Box]:
         """All that it takes up."""
-        return [self.box, *_along(*self.leader)]
+        return [self.box, *boxes_along(self.leader)]
 
 
 def draw_points(
@@ -110,7 +111,7 @@ def draw_points(
             [(point.least, point.most) for point in points],
             room=min(_width(broken(fastest.label)) / (WIDTH - 60) + 0.04, _MOST_ROOM_RIGHT),
         )
-        bottom, top = limits([point.y for point in points])
+        bottom, top = score_limits([point.y for point in points])
         axes.set_xscale("log")
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, top + _ROOM_ABOVE * (top - bottom))
@@ -285,16 +286,6 @@ def _leader(place: tuple[float, float], box: Box) -> tuple[tuple[float, float], 
     )
 
 
-def _along(*places: tuple[float, float]) -> list[Box]:
-    """Small boxes along a line."""
-    boxes = []
-    for (x, y), (to_x, to_y) in pairwise(places):
-        n_steps = max(int(math.hypot(to_x - x, to_y - y) / 4), 1)
-        shares = [step / n_steps for step in range(n_steps)]
-        boxes += [box_around(x + s * (to_x - x), y + s * (to_y - y), 3, 3) for s in shares]
-    return boxes
-
-
 def _label_points(axes: Any, points: Sequence[Point], steps: Sequence[tuple[float, float]]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.transforms import IdentityTransform
@@ -307,9 +298,9 @@ def _label_points(axes: Any, points: Sequence[Point], steps: Sequence[tuple[floa
     ordered = sorted(points, key=lambda point: (not point.filled, -point.x, -point.y))
     places = [at(point.x, point.y) for point in ordered]
     taken = [box_around(x, y, 13, 13) for x, y in places]
-    taken += _along(*(at(*corner) for corner in steps))
+    taken += boxes_along(at(*corner) for corner in steps)
     for point in ordered:
-        taken += _along(at(point.least, point.y), at(point.most, point.y))
+        taken += boxes_along([at(point.least, point.y), at(point.most, point.y)])
     extent = axes.get_window_extent()
     frame = (extent.x0 + 2, extent.y0 + 2, WIDTH - 2.0, extent.y1 + 2)
     found = place_labels([point.label for point in ordered], places, taken, frame)

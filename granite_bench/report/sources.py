@@ -136,7 +136,7 @@ def _model_sources(table: Table, row: Row, anchor: str, digests: Mapping[str, st
         ],
         links=links,
         missing=some(missing),
-        finish=finish(table, row) if missing and table.overview is None else "",
+        finish=finish(table, row) if missing and not table.is_overview else "",
         speeds=[measurement(record) for record in row.speed_records],
     )
 
@@ -169,7 +169,7 @@ def _facts(table: Table, row: Row, result: Result) -> dict[str, str]:
         "Data revision": result.dataset_revision[:16],
         "Truncated": _truncated(evaluations),
         "Seconds": _seconds(evaluations),
-        "Date": run.get("date", "")[:10] or _day(result.date),
+        "Date": (run.get("date") or "")[:10] or _day(result.date),
         "Why this one": row.reasons.get(result.task, ""),
         "Reproduce with": reproduce(table, row, result),
     }

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from granite_bench.pareto import pareto_front
 from granite_bench.printed import metric_name, score_text, speed_text
-from granite_bench.report.columns import WARNED, PageCell, is_overview, measurement
-from granite_bench.report.figures import dot
-from granite_bench.report.layout import Page
+from granite_bench.report.columns import WARNED, measurement
+from granite_bench.report.figures import dot, leaves_out_zero
+from granite_bench.report.page import Page, PageCell, page_of
 from granite_bench.report.scatter import Point, draw_points
+from granite_bench.scores import common_metric
 from granite_bench.speed_columns import Conditions, protocol_labels
 from granite_bench.speed_records import SpeedRecord, Spread
 from granite_bench.table import Row, Table
@@ -28,9 +29,9 @@ _VARIANTS = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class SpeedPoint:
     """
-    A model's place between quality and speed.
+    A model's quality and speed.
 
     Attributes:
         model: the row's name.
@@ -55,7 +56,7 @@ class Picture:
     Attributes:
         label: the protocol's (see speed_columns.protocol_labels).
         unit: of the speeds: chunks/s, docs/s or texts/s.
-        standings: the best first; two at least.
+        points: the best first; two at least.
         left_out: models with a speed, but without a complete average.
         has_variants: whether rows that differ in the dimension or precision alone were left out.
     """
@@ -63,7 +64,7 @@ class Picture:
     conditions: Conditions
     label: str
     unit: str
-    standings: Sequence[Standing]
+    points: Sequence[SpeedPoint]
     left_out: Sequence[str]
     has_variants: bool
 
@@ -123,29 +124,29 @@ def lay_out_speed(table: Table) -> Page:
         ("Speed", "per second"), ("Unit", ""), ("Least", "per second"), ("Most", "per second"),
         ("On the front", ""),
     ]  # fmt: skip
-    return Page(
-        title=f"{table.suite.title}: quality against speed",
-        heads=[head for head, _ in heads],
-        subheads=[under for _, under in heads],
-        numeric=[head in ("Score", "Speed", "Least", "Most") for head, _ in heads],
-        scores=[head == "Score" for head, _ in heads],
-        rows=[
-            [
-                PageCell(picture.label, picture.conditions.identity),
-                PageCell(picture.conditions.device),
-                PageCell(picture.conditions.dtype),
-                PageCell(each.model),
-                _score(each),
-                _speed(each),
-                PageCell(picture.unit),
-                PageCell(speed_text(each.speed.least), value=each.speed.least),
-                PageCell(speed_text(each.speed.most), value=each.speed.most),
-                _membership(each),
-            ]
-            for picture in pictures
-            for each in picture.standings
-        ],
-        notes=notes,
+    rows = [
+        [
+            PageCell(picture.label, picture.conditions.identity),
+            PageCell(picture.conditions.device),
+            PageCell(picture.conditions.dtype),
+            PageCell(each.model),
+            _score(each),
+            _speed(each),
+            PageCell(picture.unit),
+            PageCell(speed_text(each.speed.least), value=each.speed.least),
+            PageCell(speed_text(each.speed.most), value=each.speed.most),
+            _membership(each),
+        ]
+        for picture in pictures
+        for each in picture.points
+    ]
+    return page_of(
+        f"{table.suite.title}: quality against speed",
+        heads,
+        rows,
+        notes,
+        texts=("Protocol", "Device", "Dtype", "Model", "Unit", "On the front"),
+        scores=("Score",),
     )
 
 
@@ -158,7 +159,7 @@ def speed_figures(table: Table, looks: MutableMapping[str, int]) -> list[SpeedFi
     """
     figures = []
     for number, picture in enumerate(pictures_of(table), start=1):
-        for each in picture.standings:
+        for each in picture.points:
             looks.setdefault(each.model, len(looks))
         figures.append(_figure(table, picture, looks, f"speed-{number}"))
     return figures
@@ -186,15 +187,15 @@ def _picture(table: Table, conditions: Conditions, label: str) -> Picture | None
     if len(there) < 2:
         return None
     # Scores by what is printed, as ranks are: what looks equal is equal.
-    points = [(speed.median, round(avg * 100, 2)) for _, avg, speed, _ in there]
-    front = pareto_front(points, ("more", "more"))
-    standings = [
-        Standing(model, average, speed, record, number in front)
+    places = [(speed.median, round(avg * 100, 2)) for _, avg, speed, _ in there]
+    front = pareto_front(places, ("more", "more"))
+    points = [
+        SpeedPoint(model, average, speed, record, number in front)
         for number, (model, average, speed, record) in enumerate(there)
     ]
-    standings.sort(key=lambda each: (-round(each.average * 100, 2), -each.speed.median))
+    points.sort(key=lambda each: (-round(each.average * 100, 2), -each.speed.median))
     left_out = [row.model for row in shown if not row.complete]
-    return Picture(conditions, label, units[-1], standings, left_out, len(shown) < len(measured))
+    return Picture(conditions, label, units[-1], points, left_out, len(shown) < len(measured))
 
 
 def _one_each(rows: Sequence[Row]) -> list[Row]:
@@ -214,15 +215,14 @@ def _one_each(rows: Sequence[Row]) -> list[Row]:
 
 def _measure(table: Table) -> str:
     """What all tasks are measured by, where it is one thing."""
-    metrics = {task.metric for task in table.suite.tasks}
-    return metric_name(metrics.pop()) if len(metrics) == 1 and not is_overview(table) else ""
+    return "" if table.is_overview else metric_name(common_metric(table.suite))
 
 
-def _score(each: Standing) -> PageCell:
+def _score(each: SpeedPoint) -> PageCell:
     return PageCell(score_text(each.average), value=each.average)
 
 
-def _speed(each: Standing) -> PageCell:
+def _speed(each: SpeedPoint) -> PageCell:
     mark = WARNED if each.record.warnings else ""
     turns = each.record.turns
     in_turns = [f"in turns: {said}" for said in turns.sentences] if turns else []
@@ -231,7 +231,7 @@ def _speed(each: Standing) -> PageCell:
     return PageCell(text, note, value=each.speed.median, partial=each.record.spoilt)
 
 
-def _membership(each: Standing) -> PageCell:
+def _membership(each: SpeedPoint) -> PageCell:
     return PageCell("yes" if each.on_front else "no")
 
 
@@ -239,14 +239,14 @@ def _notes(pictures: Sequence[Picture]) -> list[str]:
     notes = [
         f"{WARNED} {each.model}, {picture.where}: {'; '.join(each.record.warnings)}."
         for picture in pictures
-        for each in picture.standings
+        for each in picture.points
         if each.record.warnings
     ]
     # Of each that took turns the first with the others: the notes of the cells have every pair.
     firsts = (
         each.record.turns
         for picture in pictures
-        for each in picture.standings
+        for each in picture.points
         if each.record.turns is not None and each.record.turns.position == 0
     )
     notes += dict.fromkeys(f"In turns, {said}." for turns in firsts for said in turns.sentences)
@@ -263,10 +263,10 @@ def _notes(pictures: Sequence[Picture]) -> list[str]:
 
 def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str) -> SpeedFigure:
     measure = _measure(table) or "score"
-    standings = picture.standings
-    labels = _labels([each.model for each in standings])
+    points = picture.points
+    labels = _labels([each.model for each in points])
     finding = _finding(picture, labels)
-    points = [
+    drawn = [
         Point(
             look=looks[each.model],
             filled=each.on_front,
@@ -276,17 +276,17 @@ def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str
             y=each.average * 100,
             label=label + (WARNED if each.record.warnings else ""),
         )
-        for each, label in zip(standings, labels, strict=True)
+        for each, label in zip(points, labels, strict=True)
     ]
     n_tasks = len(table.suite.tasks)
-    what = "suites" if is_overview(table) else "tasks"
+    what = "suites" if table.is_overview else "tasks"
     average = f"Mean {measure} over {n_tasks} {what}" if n_tasks > 1 else measure
     title = f"{table.suite.title}: {measure} against {picture.unit}, {picture.where}"
     return SpeedFigure(
         title=picture.where,
         finding=finding,
         svg=draw_points(
-            points,
+            drawn,
             ident=ident,
             title=title,
             description=f"{finding} The table that follows has every value.",
@@ -296,7 +296,8 @@ def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str
         caption=(
             f"{average}, against {picture.unit}. Up and to the right is better. Filled: on the "
             "front, which the line follows; hollow: not. A bar beside a point: its slowest to its "
-            "fastest pass. The table names the markers. Neither axis starts at 0."
+            "fastest pass. The table names the markers."
+            + (" Neither axis starts at 0." if leaves_out_zero([p.y for p in drawn]) else "")
         ),
         heads=[
             ("Model", ""),
@@ -316,7 +317,7 @@ def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str
                     _membership(each),
                 ],
             )
-            for each in standings
+            for each in points
         ],
         notes=[_FRONT, *_notes([picture])],
     )
@@ -336,10 +337,10 @@ def _labels(models: Sequence[str]) -> list[str]:
 
 
 def _finding(picture: Picture, labels: Sequence[str]) -> str:
-    n_models = len(picture.standings)
+    n_models = len(picture.points)
     said = [
         f"{label} ({score_text(each.average)} at {speed_text(each.speed.median)} {picture.unit})"
-        for label, each in zip(labels, picture.standings, strict=True)
+        for label, each in zip(labels, picture.points, strict=True)
         if each.on_front
     ]
     if len(said) == 1:

@@ -6,18 +6,54 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from granite_bench.report.columns import PARTIAL, PageCell
-from granite_bench.report.layout import Page
+from granite_bench.errors import plain
+from granite_bench.report.columns import PARTIAL
+from granite_bench.report.page import Page, PageCell
 
-# Control characters in a model's or a task's name must not reach a terminal. A file's name that is
-# no UTF-8 has lone surrogates, which cannot be written.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_WIDTH = 240
+"""Columns of what is no terminal: 80 would fold a table that a file has room for."""
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """As click does: rich would exit with 1, and that means that the gate failed."""
+        raise BrokenPipeError
+
+
+def terminal(width: int = _WIDTH) -> Console:
+    """Where a command prints; a pipe has no width of its own, and takes *width*."""
+    return _Terminal(width=None if sys.stdout.isatty() else width)
+
+
+def as_printed(print_to: Callable[[Console], None]) -> str:
+    """What a terminal would show, without colours."""
+    out = io.StringIO()
+    print_to(Console(file=out, width=_WIDTH, color_system=None))
+    return out.getvalue()
+
+
+def print_grid(
+    console: Console,
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Collection[str],
+) -> None:
+    """Print a table of texts, an empty line before it; *numeric* are heads of numbers."""
+    grid = RichTable(title=Text(title, style="bold"), title_justify="left", header_style="bold")
+    for head in heads:
+        grid.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(plain(text)) for text in row))
+    console.print()
+    console.print(grid)
 
 
 def print_page(page: Page, console: Console) -> None:
@@ -63,14 +99,24 @@ def as_markdown(page: Page) -> str:
 
 def as_csv(page: Page) -> str:
     """Comma-separated, unrounded: fractions for scores, empty for holes, partial values starred."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(page.heads)
-    for row in page.rows:
-        writer.writerow(
+    rows = (
+        [
             _csv_value(cell, is_name=head in _NAMES or not numeric)
             for head, numeric, cell in zip(page.heads, page.numeric, row, strict=True)
-        )
+        ]
+        for row in page.rows
+    )
+    return csv_text(page.heads, rows)
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
+    """Comma-separated values with *heads* above them: numbers unrounded, empty for None."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(
+        [plain(value) if isinstance(value, str) else value for value in row] for row in rows
+    )
     return out.getvalue()
 
 
@@ -114,12 +160,10 @@ _NAMES = ("Tasks", "Suites")
 """Columns of numbers whose text is the value; that of a column of text always is."""
 
 
-def _csv_value(cell: PageCell, *, is_name: bool) -> str:
+def _csv_value(cell: PageCell, *, is_name: bool) -> str | float | None:
     if is_name:
-        return plain(cell.text)
-    if cell.value is None:
-        return ""
-    return f"{cell.value!r}{PARTIAL}" if cell.partial else repr(cell.value)
+        return cell.text
+    return f"{cell.value!r}{PARTIAL}" if cell.partial and cell.value is not None else cell.value
 
 
 _LATEX = str.maketrans(
@@ -149,8 +193,3 @@ def markdown_row(texts: Iterable[str]) -> str:
 def markdown_text(text: str) -> str:
     """A text as Markdown shows it, on one line: nothing in it is markup."""
     return re.sub(r"([|*_`<>&$~\\\[\]])", r"\\\1", plain(text))
-
-
-def plain(text: str) -> str:
-    """A text without control characters, which a terminal would obey; on one line."""
-    return _CONTROL.sub("�", text)

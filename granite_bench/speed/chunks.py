@@ -45,7 +45,7 @@ def tokens_around(tokenizer: Any, prompt: str = "") -> int:
     How many tokens a text has besides its own: the special ones and the prompt's.
 
     Args:
-        tokenizer: as for chunks_of.
+        tokenizer: as for chunks_of_each.
         prompt: that is put before the text.
     """
     if tokenizer is None:
@@ -54,11 +54,16 @@ def tokens_around(tokenizer: Any, prompt: str = "") -> int:
     return min(_counts([f"{prompt}{word}" for word in VOCABULARY], tokenizer)) - 1
 
 
-def chunks_of(
-    document: str, tokenizer: Any, n_tokens: int = 512, overlap: int = 100, *, prompt: str = ""
-) -> list[str]:
+def chunks_of_each(
+    documents: Iterable[str],
+    tokenizer: Any,
+    n_tokens: int = 512,
+    overlap: int = 100,
+    *,
+    prompt: str = "",
+) -> Iterator[list[str]]:
     """
-    A document as overlapping pieces of text, cut at the borders of tokens.
+    Each document as overlapping pieces of text, cut at the borders of tokens.
 
     Special tokens and the prompt count: of 512 tokens, 510 are the text's with BERT's [CLS] and
     [SEP], and with an overlap of 100 each chunk begins 410 tokens behind the one before. A chunk
@@ -71,21 +76,13 @@ def chunks_of(
             transformers sets them anew on each call of its own. None: see word_chunks_of.
         prompt: that the model has put before each chunk; it is no part of what is returned.
 
+    Yields:
+        The chunks of one document after the other; a few megabytes are tokenised at a time, on
+        all cores.
+
     Raises:
         ValueError: the overlap leaves a chunk no tokens of its own.
     """
-    return next(chunks_of_each([document], tokenizer, n_tokens, overlap, prompt=prompt))
-
-
-def chunks_of_each(
-    documents: Iterable[str],
-    tokenizer: Any,
-    n_tokens: int = 512,
-    overlap: int = 100,
-    *,
-    prompt: str = "",
-) -> Iterator[list[str]]:
-    """The chunks of each document (see chunks_of), on all cores, a few megabytes at a time."""
     n_around = tokens_around(tokenizer, prompt)
     if tokenizer is None:
         for document in documents:
@@ -109,7 +106,7 @@ def word_chunks_of(
     overlap: int = 100,
     n_around: int = WORD_SPECIAL_TOKENS,
 ) -> list[str]:
-    """As chunks_of, where each run of characters without whitespace is a token."""
+    """The chunks of one document, where each run of characters without whitespace is a token."""
     spans = [match.span() for match in re.finditer(r"\S+", document)]
     borders = chunk_borders(len(spans), n_tokens - n_around, overlap)
     return [document[spans[first][0] : spans[end - 1][1]] for first, end in borders]
@@ -125,7 +122,7 @@ def fixed_length_texts(
     tokenizers read texts of one length, not the same texts.
 
     Args:
-        tokenizer: as for chunks_of; with None, a word is a token, and WORD_SPECIAL_TOKENS are
+        tokenizer: as for chunks_of_each; with None, a word is a token, and WORD_SPECIAL_TOKENS are
             around the text.
         prompt: that the model has put before each text; it is no part of what is returned.
 

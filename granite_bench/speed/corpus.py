@@ -9,11 +9,8 @@ distribution with that mean and that maximum.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +18,9 @@ from statistics import NormalDist
 from typing import overload
 
 from granite_bench.errors import BadInput, Fault, shortened
+from granite_bench.files import is_file, is_folder
 from granite_bench.speed.prose import VOCABULARY, draws, prose, words
+from granite_bench.text_lines import has_surrogate, json_lines, lines_of
 
 PUBLISHED_DOCUMENTS = 23_000
 SHORTEST_DOCUMENT, LONGEST_DOCUMENT = 10, 475_001
@@ -154,11 +153,11 @@ def check_documents_path(path: str | Path) -> Path:
     """
     path = Path(path)
     hint = f"a file of documents ends in {', '.join(DOCUMENT_FILES)}"
-    if path.is_dir():
+    if is_folder(path):
         inside = path / "corpus.jsonl"
         hint = f"give {inside}" if inside.is_file() else hint
         raise BadInput(Fault(str(path), "is a folder", hint))
-    if not path.is_file():
+    if not is_file(path):
         raise BadInput(Fault(str(path), "no such file"))
     if not path.name.endswith(DOCUMENT_FILES):
         raise BadInput(Fault(str(path), "is not known to hold documents", hint))
@@ -179,13 +178,9 @@ def read_documents(path: str | Path) -> list[str]:
             errors.MOST_FAULTS_SHOWN), or without any text.
     """
     path = check_documents_path(path)
-    parse = _plain_document if path.name.endswith(".txt") else _json_document
-    documents: list[str] = []
+    read = _plain_documents if path.name.endswith(".txt") else _json_documents
     faults: list[Fault] = []
-    for number, line in _lines(path, faults):
-        document, problems = parse(line)
-        documents.append(document)
-        faults += [Fault(f"{path}:{number}", problem) for problem in problems]
+    documents = list(read(path, faults))
     if not faults and not any(documents):
         faults.append(Fault(str(path), "has no text"))
     if faults:
@@ -193,43 +188,24 @@ def read_documents(path: str | Path) -> list[str]:
     return documents
 
 
-def _lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, bytes]]:
-    """(line number, line) of the lines that are not empty; what ends the reading is a fault."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if bare.strip():
-                    yield number, bare
-    except (OSError, EOFError, zlib.error) as error:
-        faults.append(Fault(f"{path}:{number + 1}", f"cannot be read: {error}"))
+def _plain_documents(path: Path, faults: list[Fault]) -> Iterator[str]:
+    for number, line in lines_of(path, faults):
+        try:
+            yield line.decode().strip()
+        except UnicodeDecodeError as error:
+            faults.append(Fault(f"{path}:{number}", f"not valid UTF-8: {error}"))
 
 
-def _plain_document(line: bytes) -> tuple[str, list[str]]:
-    """The document of a line, and what is wrong with it."""
-    try:
-        return line.decode().strip(), []
-    except UnicodeDecodeError as error:
-        return "", [f"not valid UTF-8: {error}"]
-
-
-def _json_document(line: bytes) -> tuple[str, list[str]]:
-    """The same of a line of JSON."""
-    try:
-        row = json.loads(line.decode())
-    except (ValueError, RecursionError) as error:
-        return "", [f"not valid JSON: {error}"]
-    if not isinstance(row, dict):
-        return "", ["must be a JSON object"]
-    title, text = row.get("title"), row.get("text")
-    problems = []
-    if not isinstance(text, str):
-        problems.append('"text" must be a string')
-    if title is not None and not isinstance(title, str):
-        problems.append('"title" must be a string')
-    document = f"{title} {text}".strip() if title else f"{text}".strip()
-    # JSON may say "\ud83d" without its other half.
-    if any("\ud800" <= character <= "\udfff" for character in document):
-        problems.append("has half of a surrogate pair, which is no character")
-    return document, problems
+def _json_documents(path: Path, faults: list[Fault]) -> Iterator[str]:
+    for number, row in json_lines(path, faults):
+        title, text = row.get("title"), row.get("text")
+        document = f"{title} {text}".strip() if title else f"{text}".strip()
+        problems = []
+        if not isinstance(text, str):
+            problems.append('"text" must be a string')
+        if title is not None and not isinstance(title, str):
+            problems.append('"title" must be a string')
+        if has_surrogate(document):
+            problems.append("has half of a surrogate pair, which is no character")
+        faults += [Fault(f"{path}:{number}", problem) for problem in problems]
+        yield document

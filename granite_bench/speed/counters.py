@@ -259,7 +259,7 @@ class Sampler:
             cpu_seconds=time.process_time(),
             energy_joules=None if self._gpu is None else self._gpu.energy_joules(),
             busy_seconds=process.busy_seconds(),
-            resident_bytes_high=process.resident_bytes_high(),
+            resident_bytes_peak=process.resident_bytes_peak(),
         )
 
 
@@ -278,7 +278,7 @@ class _Totals:
     cpu_seconds: float
     energy_joules: float | None
     busy_seconds: float | None
-    resident_bytes_high: int | None
+    resident_bytes_peak: int | None
 
 
 def _gpu_counters(
@@ -340,9 +340,9 @@ def _resident_peak(
     """
     peak = _most(each.resident_bytes for each in samples)
     if peak is None:
-        peak = process.resident_bytes_since_start()
+        peak = end.resident_bytes_peak
         return peak, None if peak is None else "since the process began"
-    before, after = begin.resident_bytes_high, end.resident_bytes_high
+    before, after = begin.resident_bytes_peak, end.resident_bytes_peak
     if before is not None and after is not None and after > before:
         peak = max(peak, after)
     return peak, "this block"

@@ -212,21 +212,6 @@ def transformers_config(geometry: Geometry) -> PretrainedConfig:
     return config
 
 
-def n_parameters(geometry: Geometry) -> int:
-    """
-    The parameters of transformers' bare model of this shape, embeddings and pooler included.
-
-    Counted on a model without memory, so a large one costs no more than a small one.
-    """
-    import torch
-    from transformers import AutoModel
-
-    build: Any = AutoModel.from_config  # has no type annotations
-    with torch.device("meta"):
-        model = build(transformers_config(geometry))
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def flops(geometry: Geometry, lengths: npt.ArrayLike) -> int:
     """
     Floating-point operations of one forward pass, 2 for a multiplication with its addition.

@@ -3,7 +3,6 @@ Names to geometries: a table of models, and config.json.
 
     granite-embedding-97m-multilingual-r2    a name of the table, with or without organisation
     path/to/config.json                      a transformers config, or a folder that has one
-    untrained:NAME                           a model with random weights, NAME as above
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from typing import Any, get_args
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.speed.geometry import Architecture, Geometry, geometry_of, shape_faults
-
-PREFIX = "untrained:"
 
 # Hidden size, layers, heads, intermediate size.
 _MINI = (384, 6, 12, 1536)
@@ -109,32 +106,14 @@ _KNOWN = {
 }
 
 
-def is_untrained(name: str) -> bool:
-    """Whether a model's name asks for random weights."""
-    return name.startswith(PREFIX)
-
-
-def find_untrained(name: str) -> Geometry:
-    """
-    The geometry that untrained:NAME asks for.
-
-    Raises:
-        BadInput: as find_geometry does.
-        ValueError: the name does not begin with untrained: at all.
-    """
-    if not is_untrained(name):
-        raise ValueError(f"{name} does not begin with {PREFIX}")
-    return find_geometry(name.removeprefix(PREFIX))
-
-
 def find_geometry(name: str) -> Geometry:
     """
     A geometry by its name, or from a config.json.
 
     Args:
-        name: as in the docstring of this module, without untrained:. Where files of
-            sentence-transformers lie beside a config.json, they say the maximum length, and
-            whether the pooling is a mean; every other pooling becomes CLS, which costs no less.
+        name: as in the docstring of this module. Where files of sentence-transformers lie beside
+            a config.json, they say the maximum length, and whether the pooling is a mean; every
+            other pooling becomes CLS, which costs no less.
 
     Raises:
         BadInput: no such name, with the nearest ones; or no geometry of that kind of model.

@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 
 def resident_bytes() -> int | None:
-    """Linux: the second field of statm is resident pages (proc(5))."""
+    """Now, on Linux: the second field of statm is resident pages (proc(5))."""
     try:
         # Read twenty times a second: this takes half the CPU time of Path.read_text().
         file = os.open(f"{PROC}/self/statm", os.O_RDONLY)
@@ -23,19 +23,18 @@ def resident_bytes() -> int | None:
         return None
 
 
-def resident_bytes_high() -> int | None:
-    """Linux: the most that was ever resident, in KiB in the line VmHWM (proc(5))."""
+def resident_bytes_peak() -> int | None:
+    """
+    The most that was resident since the process began.
+
+    Linux: the line VmHWM, in KiB (proc(5)). Elsewhere getrusage(2), in bytes on macOS, else in KiB.
+    """
     try:
         for line in (PROC / "self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
-    return None
-
-
-def resident_bytes_since_start() -> int | None:
-    """Systems other than Linux; getrusage(2) counts in bytes on macOS, in KiB elsewhere."""
     try:
         import resource
     except ImportError:  # Windows

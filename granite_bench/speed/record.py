@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from granite_bench.files import write_atomically
+from granite_bench.files import as_one_name, write_atomically
 from granite_bench.provenance import code_revision, hardware, package_versions
 from granite_bench.results import results_root
 from granite_bench.speed.counters import warnings
 from granite_bench.speed.measure import Pass, percentiles_ms
-from granite_bench.speed.turns import Measurement, compare
-from granite_bench.speed_comparison import Comparison, Turns
+from granite_bench.speed.turns import Measurement, ratio_of
+from granite_bench.speed_comparison import SpeedComparison, Turns
 from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
 NOISY = 0.1
@@ -92,8 +92,8 @@ def save(record: Mapping[str, Any], out: Path) -> Path:
     model, protocol = str(record["model"]["name"]), str(record["protocol"]["name"])
     moment = datetime.datetime.fromisoformat(record["date"]).strftime("%Y%m%dT%H%M%SZ")
     name = f"{moment}-{hashlib.sha256(content).hexdigest()[:6]}.json"
-    folder = results_root(out) / SPEED / model.replace("/", "__")
-    path = folder / protocol.replace("/", "__").replace(":", "_") / name
+    folder = results_root(out) / SPEED / as_one_name(model)
+    path = folder / as_one_name(protocol).replace(":", "_") / name
     write_atomically(path, content)
     return path
 
@@ -126,9 +126,9 @@ def _comparison(measured: Measurement, turns: Sequence[Measurement]) -> dict[str
     ).model_dump()
 
 
-def _compared(one: Measurement, other: Measurement) -> Comparison:
-    ratio, unit = compare(one, other)
-    return Comparison(
+def _compared(one: Measurement, other: Measurement) -> SpeedComparison:
+    ratio, unit = ratio_of(one, other)
+    return SpeedComparison(
         position=other.position,
         label=other.subject.label,
         model=other.subject.name,

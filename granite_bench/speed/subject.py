@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.backend import Backend, SentenceTransformersBackend, has_backend
+from granite_bench.engine.backend import Backend
+from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models import UNTRAINED, Loading, find_model
 from granite_bench.speed.geometry import Geometry, flops, geometry_of
-from granite_bench.speed.geometry_table import find_untrained, is_untrained
+from granite_bench.speed.geometry_table import find_geometry
 from granite_bench.speed.settings import Settings
 from granite_bench.speed.untrained import UntrainedBackend
 
@@ -49,7 +50,7 @@ class Subject:
     @property
     def is_untrained(self) -> bool:
         """Whether its weights are random."""
-        return is_untrained(self.name)
+        return self.name.startswith(UNTRAINED)
 
     def flops(self, lengths: npt.NDArray[np.int32]) -> float | None:
         """Floating-point operations for texts of these lengths; None where nobody knows."""
@@ -68,19 +69,19 @@ def load_subject(
     Load a model for measuring.
 
     Args:
-        name: as for models.find_model, or untrained: with the name of a geometry.
+        name: as for models.find_model, or untrained: with a name of geometry_table.
         trusted: "name@revision" of models whose own code may run.
 
     Raises:
         BadInput: there is no such model, or our engine does not drive it.
     """
-    if is_untrained(name):
-        return _untrained(name, settings, label)
+    if name.startswith(UNTRAINED):
+        return _untrained(name.removeprefix(UNTRAINED), settings, label)
     return _trained(name, settings, label, mirror, trusted)
 
 
 def _untrained(name: str, settings: Settings, label: str) -> Subject:
-    geometry = find_untrained(name)
+    geometry = find_geometry(name)
     backend = UntrainedBackend(
         geometry,
         device=settings.device,

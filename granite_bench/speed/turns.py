@@ -77,7 +77,7 @@ def measure_in_turns(
     return found
 
 
-def compare(one: Measurement, other: Measurement) -> tuple[Ratio, str]:
+def ratio_of(one: Measurement, other: Measurement) -> tuple[Ratio, str]:
     """The speed of one to that of another, turn by turn, in the unit (see common_unit) a second."""
     unit = common_unit(one, other)
     return paired_ratio(_speeds(one, unit), _speeds(other, unit)), unit

@@ -19,7 +19,7 @@ from mteb.types import PromptType
 from transformers import AutoModel
 
 from granite_bench.devices import DTYPES
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backend import Instruction, empty_device_cache
 from granite_bench.engine.tokens import Tokens
 from granite_bench.engine.unpadded import pooled
 from granite_bench.engine.unpadded_transformer import UnpaddedTransformer
@@ -151,10 +151,7 @@ class UntrainedBackend:
 
     def release_memory(self) -> None:
         """Empty torch's cache of the device's memory."""
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        elif self.device.startswith("mps"):
-            torch.mps.empty_cache()
+        empty_device_cache(self.device)
 
 
 class _WordIds(dict[str, int]):

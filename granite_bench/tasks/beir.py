@@ -7,7 +7,7 @@ Every fault of the three files is named at once, with its line, before anything 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,11 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from granite_bench.errors import BadInput, Fault, shortened
+from granite_bench.errors import BadInput, Fault, plain, shortened
+from granite_bench.files import is_file
+from granite_bench.text_lines import has_surrogate, json_lines, lines_of
+
+_LONGEST_NAME = 200  # bytes, and most file systems allow 255 with what is put behind it
 
 MOST_RELEVANT = 1000
 """trec_eval's nDCG takes time and memory by the highest relevance."""
@@ -57,7 +61,7 @@ class BeirFolderTask(AbsTaskRetrieval):
 
 def is_beir_folder(path: str | Path) -> bool:
     """Whether *path* is a folder with a corpus.jsonl."""
-    return (Path(path) / "corpus.jsonl").is_file()
+    return is_file(Path(path) / "corpus.jsonl")
 
 
 def beir_task(
@@ -75,15 +79,20 @@ def beir_task(
         language: mteb's language code, such as deu-Latn; English when None. BM25 stems by it.
 
     Raises:
-        BadInput: a file of the layout is missing.
+        BadInput: a file of the layout is missing, or no file of results could have the name.
     """
-    path = path.resolve()
-    qrels_files = sorted((path / "qrels").glob("*.tsv"))
+    path = Path(os.path.realpath(path))
+    name = name or path.name
+    qrels_files = sorted(filter(is_file, (path / "qrels").glob("*.tsv")))
     faults = [
-        Fault(str(path / name), "no such file", "a BEIR-layout folder has it")
-        for name in ("corpus.jsonl", "queries.jsonl")
-        if not (path / name).is_file()
+        Fault(str(path / file), "no such file", "a BEIR-layout folder has it")
+        for file in ("corpus.jsonl", "queries.jsonl")
+        if not is_file(path / file)
     ]
+    named = f"{path}{name}"
+    if not name or plain(named) != named or len(name.encode()) > _LONGEST_NAME:
+        hint = f"rename it: UTF-8 without control characters, at most {_LONGEST_NAME} bytes"
+        faults.append(Fault(str(path), "has a name that files of results cannot have", hint))
     if not qrels_files:
         faults.append(Fault(str(path / "qrels"), "holds no .tsv file", "such as qrels/test.tsv"))
     if faults:
@@ -92,7 +101,7 @@ def beir_task(
 
     class Task(BeirFolderTask):
         metadata = TaskMetadata(
-            name=name or path.name,
+            name=name,
             description=f"BEIR-layout folder {path.name}",
             dataset={"path": str(path), "revision": _revision(path, qrels_files)},
             type="Retrieval",
@@ -142,7 +151,7 @@ def _read_texts(
     rows: dict[str, dict[str, str]] = {}
     line_of: dict[str, int] = {}
     faults: list[Fault] = []
-    for number, row in _json_lines(file, faults):
+    for number, row in json_lines(file, faults):
         where = f"{file}:{number}"
         identifier, text = row.get("_id"), row.get("text")
         title = row.get("title") if with_title else None
@@ -155,10 +164,10 @@ def _read_texts(
             )
         elif not isinstance(text, str):
             faults.append(Fault(where, '"text" must be a string'))
-        elif any(map(_broken, (identifier, text, title))):
-            faults.append(Fault(where, "has half of a surrogate pair, which is no character"))
         elif title is not None and not isinstance(title, str):
             faults.append(Fault(where, '"title" must be a string'))
+        elif any(map(has_surrogate, (identifier, text, title or ""))):
+            faults.append(Fault(where, "has half of a surrogate pair, which is no character"))
         else:
             rows[identifier] = {"text": text, **({"title": title} if title else {})}
             line_of[identifier] = number
@@ -167,27 +176,6 @@ def _read_texts(
         faults.append(Fault(str(file), f"has no {plural}"))
     folder.faults += shortened(faults, str(file))
     return rows
-
-
-def _broken(text: Any) -> bool:
-    r"""Whether a string cannot be written as UTF-8: JSON may say "\ud83d" without its half."""
-    return isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _json_lines(file: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                faults.append(Fault(f"{file}:{number}", f"not valid JSON: {error}"))
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                faults.append(Fault(f"{file}:{number}", "must be a JSON object"))
 
 
 def _relevance(text: str) -> int | None:
@@ -200,16 +188,12 @@ def _relevance(text: str) -> int | None:
 
 
 def _tab_separated(file: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    """(line number, columns) of the lines that are not empty; quotes have no meaning."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                text = line.decode("utf-8").strip("\r\n")
-            except UnicodeDecodeError as error:
-                faults.append(Fault(f"{file}:{number}", f"not valid UTF-8: {error}"))
-                continue
-            if text.strip():
-                yield number, text.split("\t")
+    """(line number, columns) of the lines that are not blank; quotes have no meaning."""
+    for number, line in lines_of(file, faults):
+        try:
+            yield number, line.decode().strip("\r\n").split("\t")
+        except UnicodeDecodeError as error:
+            faults.append(Fault(f"{file}:{number}", f"not valid UTF-8: {error}"))
 
 
 def _read_qrels(folder: _Folder, split: str) -> dict[str, dict[str, int]]:

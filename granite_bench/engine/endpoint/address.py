@@ -42,7 +42,9 @@ def endpoint_faults(url: str, key_variable: str | None = None) -> list[Fault]:
     elif parsed.query or parsed.fragment:
         faults.append(Fault("--endpoint", "has a query or a fragment in it", right))
     elif parsed.scheme not in ("http", "https") or not parsed.host:
-        faults.append(Fault("--endpoint", f"'{url}' is no http or https address", right))
+        # Without a scheme, a user name is taken for one.
+        shown = f"'{url}'" if "@" not in url else "what was given"
+        faults.append(Fault("--endpoint", f"{shown} is no http or https address", right))
     return faults + _key_faults(key_variable)
 
 

@@ -26,6 +26,7 @@ from granite_bench.engine.endpoint.address import (
     is_this_machine,
     key_for,
 )
+from granite_bench.engine.endpoint.answers import tokens_of
 from granite_bench.engine.endpoint.errors import (
     EndpointError,
     NotThere,
@@ -159,18 +160,25 @@ class Endpoint:
 
         Args:
             route: such as /embeddings, looked for with and without /v1.
-            read: makes of the JSON what is returned; raises Unreadable.
+            read: makes of the JSON what is returned; raises Unreadable. The tokens of an answer
+                that it cannot use are counted too: they are paid for.
             divisible: whether the caller can send less at once; then Refused is also raised
                 where the server is too slow for all of it.
 
         Raises:
             Refused, NotThere, EndpointError: as their names say.
         """
+
+        def counted(answer: Any) -> Answer:
+            n_tokens = tokens_of(answer)
+            self._count(n_tokens=n_tokens or 0, n_uncounted=int(n_tokens is None))
+            return read(answer)
+
         places = [self._found[route]] if route in self._found else addresses(self.url, route)
         missing: list[NotThere] = []
         for address in places:
             try:
-                answer = self._ask("POST", address, body, read, divisible=divisible)
+                answer = self._ask("POST", address, body, counted, divisible=divisible)
             except NotThere as error:
                 missing.append(error)
                 continue
@@ -235,7 +243,7 @@ class Endpoint:
         if failure is not None:
             raise failure
 
-    def count(self, **more: float) -> None:
+    def _count(self, **more: float) -> None:
         """Add to the usage; from any thread."""
         with self._lock:
             now = {name: getattr(self.usage, name) + value for name, value in more.items()}
@@ -254,7 +262,7 @@ class Endpoint:
         tries = _Tries(f"{method} {address}", most_failures)
         while True:
             self._wait_for_turn()
-            self.count(n_requests=1, n_repeated=1 if tries.n_sent else 0)
+            self._count(n_requests=1, n_repeated=1 if tries.n_sent else 0)
             tries.n_sent += 1
             asked: float | None = None
             tries.status = None
@@ -302,7 +310,7 @@ class Endpoint:
             with self._lock:
                 self._pause_until = max(self._pause_until, self._clock() + asked)
         tries.paused_seconds += pause
-        self.count(pause_seconds=pause)
+        self._count(pause_seconds=pause)
         self._sleep(pause)
 
     def _wait_for_turn(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from mteb.models import ModelMeta
 from mteb.types import PromptType
 
 from granite_bench.engine.backend import Instruction
-from granite_bench.engine.endpoint.answers import scores_of, tokens_of
-from granite_bench.engine.endpoint.backend import explained
+from granite_bench.engine.endpoint.answers import scores_of
+from granite_bench.engine.endpoint.backend import EndpointBackend
 from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
-from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
-from granite_bench.engine.endpoint.inputs import InputRequests
+from granite_bench.engine.endpoint.facts import facts_of
 from granite_bench.engine.pairs import ROLE, pair_of
-from granite_bench.engine.tokens import Tokens, estimated
+from granite_bench.engine.tokens import Tokens
 
 ROUTE = "/rerank"
 
@@ -43,57 +42,21 @@ class EndpointCrossEncoder:
 
     def __init__(self, meta: ModelMeta, endpoint: Endpoint, *, name: str) -> None:
         self.mteb_model_meta = meta
-        facts = facts_of(endpoint, name)
-        self.backend = EndpointRerankBackend(endpoint, facts)
-        self.identity: Mapping[str, Any] = {
-            "endpoint": endpoint.url,
-            "served": {"model": facts.model, **facts.served},
-        }
+        self.backend = RerankBackend(endpoint, facts_of(endpoint, name))
+        self.identity = self.backend.identity
 
 
-class EndpointRerankBackend:
-    """
-    A server's scores: the text of a pair is its pairs.pair_text, the vector its score.
-
-    Args:
-        endpoint: the server.
-        facts: what it says of itself.
-
-    Attributes:
-        dtype: what the server says that it computes in, else facts.AS_SERVED.
-    """
+class RerankBackend(EndpointBackend):
+    """A server's scores: the text of a pair is its pairs.pair_text, the vector its score."""
 
     name = "endpoint rerank"
-    max_length: int | None = None
-    device = "remote"
-    attention: str | None = None
     similarity_name: str | None = None
-    pads = False
-
-    def __init__(self, endpoint: Endpoint, facts: ServerFacts) -> None:
-        self.endpoint = endpoint
-        self.facts = facts
-        self.dtype = facts.dtype
-        self._requests = InputRequests(endpoint, facts.most_inputs)
-
-    @property
-    def batches(self) -> str:
-        """How requests are made, for the record."""
-        return self._requests.described
 
     def instruction(
         self, task: TaskMetadata | None = None, prompt_type: PromptType | None = None
     ) -> Instruction:
         """No prompt: the server puts a pair together."""
         return Instruction(ROLE, "")
-
-    def knows_tokens(self, instruction: Instruction) -> bool:
-        """They are counted by the server, and guessed here."""
-        return False
-
-    def tokenize(self, texts: Sequence[str], instruction: Instruction) -> Tokens:
-        """The pairs with a guess of their tokens."""
-        return estimated(texts, instruction.prompt, None)
 
     def encode(
         self, tokens: Tokens, rows: npt.NDArray[np.intp], instruction: Instruction
@@ -122,13 +85,10 @@ class EndpointRerankBackend:
         try:
             self._requests.send(groups, tokens.lengths[rows], ask)
         except EndpointError as error:
-            message = explained(error, self.facts, [document for _, document in pairs])
+            message = self._explained(error, [document for _, document in pairs])
             done = np.flatnonzero(answered)
             raise PartlyEncoded(message, done, scores[done]) from error
         return scores
-
-    def release_memory(self) -> None:
-        """Nothing of the model is in this machine's memory."""
 
     def _request(self, query: str, documents: Sequence[str]) -> npt.NDArray[np.float32]:
         body: dict[str, Any] = {"query": query, **self.facts.extra}
@@ -144,8 +104,6 @@ class EndpointRerankBackend:
             }
 
         def read(answer: Any) -> npt.NDArray[np.float32]:
-            count = tokens_of(answer)
-            self.endpoint.count(n_tokens=count or 0, n_uncounted=int(count is None))
             return scores_of(answer, len(documents))
 
         return self.endpoint.post(ROUTE, body, read, divisible=len(documents) > 1)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from granite_bench.comparison.separation import Separation
 from granite_bench.curves import curves_of
-from granite_bench.report.columns import PageCell, is_overview
 from granite_bench.report.context_lengths import context_figures
 from granite_bench.report.curves import figures, looks_of
+from granite_bench.report.frame import render
 from granite_bench.report.heat_map import heat_maps
-from granite_bench.report.layout import Page, headline, lay_out
-from granite_bench.report.pages import render
+from granite_bench.report.layout import headline, lay_out
+from granite_bench.report.page import Page, PageCell
 from granite_bench.report.reranking_figures import reranking_figures
 from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.report.speed import speed_figures
@@ -66,7 +66,7 @@ def suite_page(table: Table, separations: Sequence[Separation] = ()) -> str:
         headline=headline(table, separations),
         basis=basis(table),
         sources=sources,
-        overview=is_overview(table),
+        overview=table.is_overview,
         figures=figures(table),
         speed_figures=speed_figures(table, looks),
         context_figures=context_figures(table, looks),
@@ -77,7 +77,7 @@ def suite_page(table: Table, separations: Sequence[Separation] = ()) -> str:
 
 def basis(table: Table) -> str:
     """What the scores of every picture are of: the data, who computed them, on which device."""
-    n_tasks, what = len(table.suite.tasks), "suites" if is_overview(table) else "tasks"
+    n_tasks, what = len(table.suite.tasks), "suites" if table.is_overview else "tasks"
     data = f"{n_tasks} {what}" if n_tasks > 1 else table.suite.tasks[0].name
     devices = list(dict.fromkeys(device for device, _ in table.devices))
     where = f" on {' and '.join(devices)}" if devices else ""
@@ -101,7 +101,7 @@ def _row(
         elif cell.text == sources.model and sources.n_results:
             link = sources.anchor
         # Where a link leads is said what a score is of; what is missing of it stands at the score.
-        is_said = link and not cell.partial and not is_overview(table)
+        is_said = link and not cell.partial and not table.is_overview
         shown.append(
             ShownCell(
                 text=cell.text,

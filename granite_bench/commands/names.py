@@ -1,4 +1,4 @@
-"""granite-bench suites, panels, tasks and models: what there is."""
+"""granite-bench suites, panels, tasks and models: the names that other commands take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from granite_bench.commands.group import Commands
+from granite_bench.commands.help import Command
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
     from granite_bench.suite import Overview, Suite
 
 
-@click.group(cls=Commands, invoke_without_command=True)
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    examples=("granite-bench suites", "granite-bench suites show miracl"),
+)
 @click.pass_context
 def suites(ctx: click.Context) -> None:
-    """List the suites and overviews; `suites show NAME` shows a suite."""
+    """List the suites, or show one."""
     if ctx.invoked_subcommand is None:
         from granite_bench.suite import load_overview, load_suite, overview_names, suite_names
 
@@ -31,10 +36,17 @@ def suites(ctx: click.Context) -> None:
         print_rows(("suite", "holds", "title"), rows)
 
 
-@suites.command()
+@suites.command(
+    examples=("granite-bench suites show quickstart", "granite-bench suites show overview")
+)
 @click.argument("name")
 def show(name: str) -> None:
-    """Show the tasks of a suite and how they are averaged, or the suites of an overview."""
+    """
+    Show what a suite holds.
+
+    The tasks of a suite and how they are averaged, or the suites of an overview. NAME may be a
+    YAML file.
+    """
     from granite_bench.suite import is_overview, load_overview, load_suite
 
     if is_overview(name):
@@ -85,9 +97,15 @@ def _show_variants(shown: Suite | Overview) -> None:
         click.echo(f"precisions: {', '.join(shown.precisions)}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "granite-bench panels",
+        "granite-bench run nano --panel english-r2 --dry-run",
+    ),
+)
 def panels() -> None:
-    """List the panels: sets of models that tables compare."""
+    """List the panels: sets of models to run or to show together."""
     from granite_bench.suite import load_panel, panel_names
 
     for panel in map(load_panel, panel_names()):
@@ -95,10 +113,16 @@ def panels() -> None:
         click.echo("".join(f"  {model}\n" for model in panel.models), nl=False)
 
 
-@click.command()
-@click.option("--search", "pattern", default="", help="Part of a name, type or description.")
+@click.command(cls=Command, examples=("granite-bench tasks", "granite-bench tasks --search fact"))
+@click.option(
+    "--search",
+    "pattern",
+    default="",
+    metavar="TEXT",
+    help="Part of a name, type or description.  [default: all]",
+)
 def tasks(pattern: str) -> None:
-    """List tasks: the built-in ones and mteb's text tasks."""
+    """List tasks: those built in, and mteb's."""
     from granite_bench.tasks import search_tasks
 
     found = search_tasks(pattern)
@@ -115,10 +139,19 @@ def tasks(pattern: str) -> None:
     _print_found(("task", "type", "main score", "subsets", "splits"), rows, "task", pattern)
 
 
-@click.command()
-@click.option("--search", "pattern", default="", help="Part of an id.")
+@click.command(
+    cls=Command, examples=("granite-bench models", "granite-bench models --search granite")
+)
+@click.option(
+    "--search", "pattern", default="", metavar="TEXT", help="Part of an id.  [default: all]"
+)
 def models(pattern: str) -> None:
-    """List models that mteb knows, with parameters, dimension and maximum length."""
+    """
+    List the models that mteb knows.
+
+    With parameters, dimension and maximum length. Others run as well: any model of the Hugging
+    Face hub by its id, or a folder.
+    """
     from granite_bench.models import search_models
 
     rows = [

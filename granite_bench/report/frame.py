@@ -28,9 +28,13 @@ def render(name: str, **values: Any) -> str:
     Args:
         name: of its template, which extends page.html.j2.
         values: what the template shows; one that it lacks is an error, not a gap.
+
+    Returns:
+        Text that UTF-8 can hold: half a surrogate pair, of a path that is no UTF-8, is a "?".
     """
     template = _environment().get_template(name)
-    return template.render(**values, script=Markup(SCRIPT), script_hash=script_hash(SCRIPT))
+    page = template.render(**values, script=Markup(SCRIPT), script_hash=script_hash(SCRIPT))
+    return page.encode(errors="replace").decode()
 
 
 def script_hash(script: str) -> str:
@@ -47,13 +51,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters["breakable"] = breakable
     return environment
 
 
-_BREAKS = re.compile(r"(?<=[A-Za-z])(?=[A-Z][a-z]{2})|(?<=[-_/])(?=\w)")
+_BREAKS = re.compile(r"(?<=[A-Za-z])(?=[A-Z][a-z]{2})|(?<=[-/])(?=\w\w)")  # not within docs/s
 
 
-def _breakable(name: str) -> Markup:
+def breakable(name: str) -> Markup:
     """A long name that may go on in the next line where a word of it begins."""
     return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(name))

@@ -1,5 +1,5 @@
 """
-Shapes of tiny models, one of each architecture.
+Shapes of tiny models, one of each architecture, and the parameters of a shape.
 
     SMALL["modernbert"]      two layers of 32: what is run
     smaller(SMALL["bert"])   one layer of 4: what is worked out by hand
@@ -8,8 +8,9 @@ Shapes of tiny models, one of each architecture.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from granite_bench.speed.geometry import Geometry
+from granite_bench.speed.geometry import Geometry, transformers_config
 
 _BERT = Geometry(
     "tiny",
@@ -55,3 +56,18 @@ def smaller(geometry: Geometry) -> Geometry:
         max_length=n_positions - (geometry.n_positions - geometry.max_length),
         local_window=2 if is_modern else None,
     )
+
+
+def n_parameters(geometry: Geometry) -> int:
+    """
+    The parameters of transformers' bare model of this shape, embeddings and pooler included.
+
+    Counted on a model without memory, so a large one costs no more than a small one.
+    """
+    import torch
+    from transformers import AutoModel
+
+    build: Any = AutoModel.from_config  # has no type annotations
+    with torch.device("meta"):
+        model = build(transformers_config(geometry))
+    return sum(parameter.numel() for parameter in model.parameters())
