@@ -36,7 +36,7 @@ from granite_bench.provenance import code_revision, hardware, package_versions
 MINILM = "quickstart/all-MiniLM-L6-v2"
 WITHOUT_SLOW = "--without torch,sentence-transformers,ours-cosine"
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, str | tuple[str, ...]] = {
     "Encoding alone": "engine.py --repeats 2 --mirror {mirror} --only encode",
     "One evaluation": "engine.py --repeats 2 --mirror {mirror} --only plain",
     "A sweep of five dimensions": "engine.py --repeats 2 --mirror {mirror} --only sweep",
@@ -60,16 +60,18 @@ BENCHMARKS = {
     "The forecast":
         "forecast.py --repeats 3 --documents 48 --task ParallelFactsRetrieval --subset en "
         "--subset de --subset ru --subset zh --subset de-en",
-    "Exported files, onnx":
-        f"granite-bench parity {MINILM} --task {{task}} --backend onnx --out {{folder}}/results",
-    "Exported files, openvino":
-        f"granite-bench parity {MINILM} --task {{task}} --backend openvino "
-        "--out {folder}/results",
+    "Exported files": (
+        f"granite-bench export {MINILM} --backend onnx",
+        f"granite-bench export {MINILM} --backend onnx --quantize int8",
+        f"granite-bench export {MINILM} --backend openvino",
+        f"granite-bench export {MINILM} --backend openvino --quantize int8",
+        f"granite-bench parity {MINILM} --task {{task}} --out {{folder}}/results",
+    ),
     "Reranking":
         "reranking.py --mirror {mirror} --model {reranker} --queries 100 --timed 12 --repeats 2",
     "A server":
         "endpoint.py --model-folder {model} --model all-MiniLM-L6-v2 "
-        "--url http://127.0.0.1:7997 --task {task} --server {server}",
+        "--url http://127.0.0.1:7997/v1 --task {task} --server {server}",
     "Killed at random moments": "kill_test.py --kills 20 --minutes 20",
 }  # fmt: skip
 
@@ -107,37 +109,40 @@ def _heading() -> str:
     )
 
 
-def _run(title: str, command: str, given: dict[str, str], out: Path) -> bool:
+def _run(title: str, commands: str | tuple[str, ...], given: dict[str, str], out: Path) -> bool:
     print(title, flush=True)
-    needed = {field for _, field, _, _ in string.Formatter().parse(command) if field}
-    shown = command.format(**{field: field.upper() for field in needed})
-    lines = [f"\n## {title}\n", f"`{_typed(shown)}`\n"]
-    done = None
-    if missing := sorted(needed - set(given)):
-        lines.append(f"Left out: needs {', '.join(f'--{name}' for name in missing)}.\n")
+    commands = (commands,) if isinstance(commands, str) else commands
+    fields = {field for each in commands for _, field, _, _ in string.Formatter().parse(each)}
+    needed = sorted(fields - {None, ""})
+    shown = {field: field.upper() for field in needed}
+    lines = [f"\n## {title}\n", *(f"`{_typed(each.format(**shown))}`\n" for each in commands)]
+    failed = False
+    if missing := [f"--{field}" for field in needed if field not in given]:
+        lines.append(f"Left out: needs {', '.join(missing)}.\n")
     else:
         before = os.getloadavg()[0]
+        quoted = {field: shlex.quote(given[field]) for field in needed}
         # stderr goes to the terminal: progress bars and warnings have no place in the file.
-        done = subprocess.run(
-            shlex.split(
-                _executed(command).format(**{key: shlex.quote(given[key]) for key in needed})
-            ),
-            stdout=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "HF_HUB_OFFLINE": "1",
-                "GRANITE_BENCH_CACHE": f"{given['folder']}/v",
-            },
-            check=False,
-        )
+        done = [
+            subprocess.run(
+                shlex.split(_executed(each).format(**quoted)),
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ
+                | {"HF_HUB_OFFLINE": "1", "GRANITE_BENCH_CACHE": f"{given['folder']}/cache"},
+                check=False,
+            )
+            for each in commands
+        ]
         load = f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after"
-        lines.append(f"{datetime.date.today()}, {load}.\n\n{done.stdout.strip()}\n")
-        if done.returncode:
-            lines.append(f"This benchmark failed: exit code {done.returncode}.\n")
+        said = "\n".join(each.stdout.strip() for each in done)
+        lines.append(f"{datetime.date.today()}, {load}.\n\n{said}\n")
+        if failed := any(each.returncode for each in done):
+            codes = ", ".join(str(each.returncode) for each in done)
+            lines.append(f"This benchmark failed: exit codes {codes}.\n")
     with out.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines))
-    return done is None or done.returncode == 0
+    return not failed
 
 
 def _typed(command: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, first_line
 from granite_bench.validation import in_words
 
 LARGEST = 2**20
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> tuple[dict[Any, Any], list[Fault]]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadInput(Fault(f"{path}:{line}", f"not valid YAML: {error.problem}")) from None
     except (yaml.YAMLError, RecursionError) as error:  # a control character
-        raise BadInput(Fault(str(path), f"not valid YAML: {str(error).splitlines()[0]}")) from None
+        raise BadInput(Fault(str(path), f"not valid YAML: {first_line(error)}")) from None
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         # PyYAML's own, for what is not what its tag says: !!int "", !!bool 7, 2020-99-99.
         what = f"not valid YAML: a value cannot be read ({type(error).__name__}: {error})"

@@ -47,7 +47,7 @@ from granite_bench.engine.endpoint.retry import (
     pause_seconds,
     retry_after,
 )
-from granite_bench.errors import BadInput
+from granite_bench.errors import BadInput, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class Endpoint:
             if not self._was_reached:
                 raise
             if error.status is None or is_worth_repeating(error.status):
-                reason = str(error).partition("\n")[0]
+                reason = first_line(error)
                 logger.warning("%s; what the server says there is left out", reason)
             return None
 
