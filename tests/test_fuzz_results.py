@@ -222,6 +222,14 @@ def _strange(draw: Callable[[Any], Any], file: Path) -> bytes:
     return draw(json_files(_content(file)))  # type: ignore[no-any-return]
 
 
+def _tree_with_a_strange_file(kind: str, data: st.DataObject, tmp_path: Path) -> tuple[Path, Path]:
+    """The tree, and which of its files is strange."""
+    root = tmp_path / f"{next(_numbers)}/results"
+    file = FILES[kind](_tree(root))
+    file.write_bytes(data.draw(_strange(file)))
+    return root, file
+
+
 @pytest.mark.parametrize("kind", FILES)
 @fuzz(15)
 @given(data=st.data())
@@ -229,9 +237,7 @@ def test_a_tree_is_shown_in_every_format_or_refused(
     kind: str, data: st.DataObject, tmp_path: Path
 ) -> None:
     """One file of it is strange; nothing that is read breaks a table."""
-    root = tmp_path / f"{next(_numbers)}/results"
-    file = FILES[kind](_tree(root))
-    file.write_bytes(data.draw(_strange(file)))
+    root, file = _tree_with_a_strange_file(kind, data, tmp_path)
 
     def shown() -> list[str]:
         page = lay_out(make_table(SUITE, [root]))
@@ -248,9 +254,7 @@ def test_what_a_comparison_and_a_gate_measure_is_read_or_refused(
     kind: str, data: st.DataObject, tmp_path: Path
 ) -> None:
     """Scores per query, and what must agree for a fair comparison."""
-    root = tmp_path / f"{next(_numbers)}/results"
-    file = FILES[kind](_tree(root))
-    file.write_bytes(data.draw(_strange(file)))
+    root, file = _tree_with_a_strange_file(kind, data, tmp_path)
 
     def measured() -> None:
         results = read_results(root, index=ResultIndex(None))
