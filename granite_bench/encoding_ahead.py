@@ -31,8 +31,9 @@ from granite_bench.first_stage import find_candidates
 from granite_bench.form_loading import EngineOptions, free_memory, load_form
 from granite_bench.plan import Job, Plan, all_parts, by_task
 from granite_bench.store import ResultStore
-from granite_bench.task_scores import Draws, batches, candidates_for, data_of, evaluate
+from granite_bench.task_scores import Draws, batches, candidates_for, evaluate
 from granite_bench.tasks import Evaluation, sizes
+from granite_bench.tasks.loaded import data_of
 
 Say = Callable[[str], None]
 

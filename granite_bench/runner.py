@@ -33,8 +33,9 @@ from granite_bench.plan import Job, Plan, all_parts, by_task
 from granite_bench.ranking import rows_of
 from granite_bench.run_record import added_up, describe_run, observed
 from granite_bench.store import ResultStore
-from granite_bench.task_scores import Draws, batches, candidates_for, data_of, evaluate
+from granite_bench.task_scores import Draws, batches, candidates_for, evaluate
 from granite_bench.tasks import Evaluation, is_downloaded
+from granite_bench.tasks.loaded import data_of
 
 Say = Callable[[str], None]
 

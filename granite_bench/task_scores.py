@@ -1,10 +1,10 @@
-"""mteb's scores of a task, part by part: its data in memory, the splits and subsets asked for."""
+"""mteb's scores of a task, part by part, of a model in its form."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from granite_bench.plan import Job
 from granite_bench.ranking import Candidates
 from granite_bench.store import ResultStore
 from granite_bench.tasks import Evaluation
+from granite_bench.tasks.loaded import narrowed
 
 
 @dataclass(frozen=True)
@@ -92,33 +93,6 @@ def evaluate(
     reranked: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if job.source.meta.is_cross_encoder:
         reranked = reranking_of(task, job.source.reranking, candidates)
-    with _narrowed(task, part), reranked, scored_over_arrays():
+    with narrowed(task, part), reranked, scored_over_arrays():
         results = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False)
     return results.task_results[0]
-
-
-@contextlib.contextmanager
-def _narrowed(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
-    """The task with the splits and subsets of *part* alone."""
-    subsets, splits = task.hf_subsets, list(task.eval_splits)
-    task.hf_subsets = [subset for subset in subsets if subset in {subset for _, subset in part}]
-    task.filter_eval_splits([split for split in splits if split in {split for split, _ in part}])
-    try:
-        yield
-    finally:
-        task.hf_subsets = subsets
-        task.filter_eval_splits(splits)
-
-
-@contextlib.contextmanager
-def data_of(task: AbsTask, part: Sequence[Evaluation]) -> Iterator[None]:
-    """The task with the data of *part* in memory, and without any afterwards."""
-    try:
-        with _narrowed(task, part):
-            task.load_data()
-        if isinstance(task, AbsTaskRetrieval):
-            task.convert_v1_dataset_format_to_v2(num_proc=None)
-        yield
-    finally:
-        # Not unload_data: that also forgets that the data lie in a mirror.
-        task.dataset, task.data_loaded = None, False

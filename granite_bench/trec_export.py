@@ -14,9 +14,9 @@ from granite_bench.files import write_atomically
 from granite_bench.ranking import rows_of_part
 from granite_bench.results import Result, ranking_path, read_results, results_root
 from granite_bench.store import read_ranking
-from granite_bench.task_scores import data_of
 from granite_bench.tasks import find_task
 from granite_bench.tasks.beir import is_beir_folder
+from granite_bench.tasks.loaded import data_of
 from granite_bench.trec import qrels_file_name, run_file_name, trec_qrels, trec_run
 
 QRELS = "qrels"

@@ -25,9 +25,9 @@ from granite_bench.forecast.estimate import NOTHING, Estimate
 from granite_bench.forecast.languages import Basis
 from granite_bench.forecast.reader import Reader
 from granite_bench.plan import all_parts
-from granite_bench.task_scores import data_of
 from granite_bench.tasks import Evaluation, sizes
 from granite_bench.tasks.beir import BeirFolderTask
+from granite_bench.tasks.loaded import data_of
 from granite_bench.tasks.offline import OfflineRetrievalTask
 
 READ_AT_MOST = 50_000

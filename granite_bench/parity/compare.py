@@ -26,7 +26,7 @@ from granite_bench.plan import all_parts, make_plan
 from granite_bench.provenance import hardware, package_versions
 from granite_bench.runner import run_plan
 from granite_bench.store import ResultStore
-from granite_bench.task_scores import data_of
+from granite_bench.tasks.loaded import data_of
 
 Say = Callable[[str], None]
 
