@@ -34,12 +34,12 @@ from granite_bench.cluster.options import ClusterOptions
 from granite_bench.cluster.pool import Pool
 from granite_bench.cluster.session import Seat, connected
 from granite_bench.cluster.shards import PoolEncoder
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens, estimated
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.tokens import Tokens, estimated
-from granite_bench.form_loading import EngineOptions, load_form
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.models import find_model
 from granite_bench.tasks import find_task
 

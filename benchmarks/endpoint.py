@@ -93,9 +93,9 @@ def _scores(options: argparse.Namespace) -> None:
     from mteb.models import ModelMeta
     from sentence_transformers import CrossEncoder
 
+    from granite_bench.engine.backends.pairs import pair_text
     from granite_bench.engine.endpoint.client import Endpoint
     from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
-    from granite_bench.engine.pairs import pair_text
     from granite_bench.tasks import find_task
 
     task = find_task(options.task)

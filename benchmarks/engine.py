@@ -142,8 +142,8 @@ def _encode_texts(model: Any, texts: list[str], repeats: int) -> None:
     import numpy as np
     import torch
 
-    from granite_bench.engine.backend import Instruction
-    from granite_bench.engine.encoding_cost import EncodingCost
+    from granite_bench.engine.backends.backend import Instruction
+    from granite_bench.engine.encoding.encoding_cost import EncodingCost
 
     found: dict[str, Any] = {}
 
@@ -215,8 +215,8 @@ def _model() -> Any:
 
 
 def _retriever(model: Any) -> Any:
+    from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU
     from granite_bench.engine.forms import form_of
-    from granite_bench.form_loading import TOKEN_BUDGET_CPU
 
     encoding = {"store_folder": None, "token_budget": TOKEN_BUDGET_CPU}
     return form_of(model, encoder_options=encoding)

@@ -54,7 +54,7 @@ def main() -> None:
 
 def _run_once_before(folder: Path) -> None:
     """A small run for what only a first one does: imports, and compiling the search."""
-    from granite_bench.preparation import prepare
+    from granite_bench.runner.preparation import prepare
 
     prepare(
         tasks=["ParallelFactsRetrieval"],
@@ -72,7 +72,7 @@ def _median(values: list[float]) -> float:
 def _turn(number: int, folder: Path, options: Any) -> tuple[float, float | None, float]:
     """Seconds: forecast from a speed record, forecast from the run before, and taken."""
     from granite_bench.forecast.forecast import forecast_of
-    from granite_bench.preparation import prepare
+    from granite_bench.runner.preparation import prepare
 
     results = folder / f"turn-{number}"
     _measure_speed(results / "speeds", options)
@@ -104,7 +104,7 @@ def _turn(number: int, folder: Path, options: Any) -> tuple[float, float | None,
 
 def _measure_speed(results: Path, options: Any) -> None:
     from granite_bench.devices import best_device
-    from granite_bench.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
+    from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
     from granite_bench.speed.protocol import find_protocol
     from granite_bench.speed.session import measure_speed
     from granite_bench.speed.settings import vary
@@ -117,7 +117,7 @@ def _measure_speed(results: Path, options: Any) -> None:
 
 def _stages(results: Path, seconds: float) -> dict[str, float]:
     """Where the time of a run went, from its records."""
-    from granite_bench.results import read_results
+    from granite_bench.results.tree import read_results
 
     stages = {"load": 0.0, "encode": 0.0, "search": 0.0}
     for result in read_results(results):

@@ -39,9 +39,9 @@ import numpy as np
 import torch
 from gpu_parts import PLAIN, measure_parts, print_parts
 
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.provenance import hardware
 from granite_bench.speed.chunks import WORD_SPECIAL_TOKENS
 from granite_bench.speed.counters import sample, warnings

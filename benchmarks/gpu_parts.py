@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.batching import token_budget_batches
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
-from granite_bench.engine.unpadded import pooled
-from granite_bench.engine.unpadded_attention import REGISTERED
-from granite_bench.engine.unpadded_transformer import UnpaddedTransformer, to_device
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.unpadded import pooled
+from granite_bench.engine.backends.unpadded_attention import REGISTERED
+from granite_bench.engine.backends.unpadded_transformer import UnpaddedTransformer, to_device
+from granite_bench.engine.encoding.batching import token_budget_batches
 
 PLAIN = Instruction(None, "")
 

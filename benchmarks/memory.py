@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.tokens import Tokens, estimated
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.tokens import Tokens, estimated
-from granite_bench.form_loading import TOKEN_BUDGET_CPU
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU
 from granite_bench.models import find_model
 
 WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("ato", "eru", "ilo", "uma")]

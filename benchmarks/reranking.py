@@ -200,8 +200,8 @@ def _cross_encoder(folder: Path) -> Any:
 
 
 def _reranker(wrapper: Any) -> Any:
+    from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU
     from granite_bench.engine.reranker import reranker_for
-    from granite_bench.form_loading import TOKEN_BUDGET_CPU
 
     options = {"store_folder": None, "token_budget": TOKEN_BUDGET_CPU}
     return reranker_for(wrapper, identity={"model": "local/reranker"}, encoder_options=options)
@@ -219,8 +219,8 @@ def _evaluate(model: Any, task: Any, predictions: Path | None = None) -> float:
 
 
 def _quality(wrapper: Any, task: Any, found: Ranking) -> None:
-    from granite_bench.engine.run import Run
     from granite_bench.engine.scoring import retrieval_scores
+    from granite_bench.engine.search.run import Run
 
     data = _data(task)
     qrels = data["relevant_docs"]

@@ -110,11 +110,11 @@ def _one(reader: str, folder: Path) -> dict[str, float]:
 
 def _overview(folder: Path) -> int:
     """The whole table, Markdown included; the number of results that stand behind it."""
-    from granite_bench.overview import make_overview
     from granite_bench.report.layout import lay_out
     from granite_bench.report.text import as_markdown
-    from granite_bench.suite import load_overview
-    from granite_bench.table import Options
+    from granite_bench.suite.overview import load_overview
+    from granite_bench.tables.overview import make_overview
+    from granite_bench.tables.table import Options
 
     table = make_overview(load_overview("overview"), [folder], Options(facts=True))
     as_markdown(lay_out(table))
@@ -145,7 +145,8 @@ WAYS: dict[str, Callable[[Path], int]] = {"overview": _overview, "mteb": _mteb}
 
 
 def _overview_tasks() -> set[str]:
-    from granite_bench.suite import load_overview, load_suite
+    from granite_bench.suite.overview import load_overview
+    from granite_bench.suite.suite import load_suite
 
     tasks = [
         task for each in load_overview("overview").suites for task in load_suite(each.suite).tasks
@@ -154,7 +155,8 @@ def _overview_tasks() -> set[str]:
 
 
 def _make_tree(folder: Path, n_files: int) -> None:
-    from granite_bench.suite import load_overview, load_suite
+    from granite_bench.suite.overview import load_overview
+    from granite_bench.suite.suite import load_suite
 
     wanted = {
         task.name: task

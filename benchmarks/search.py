@@ -101,7 +101,7 @@ class Setting:
     def __init__(self, data: str, options: argparse.Namespace) -> None:
         from datasets import Dataset
 
-        from granite_bench.engine.run import Documents
+        from granite_bench.engine.search.run import Documents
 
         self.top_k = options.top_k
         self.docs, self.queries = _vectors(data, options)
@@ -194,8 +194,8 @@ def _product(setting: Setting) -> None:
 def _ours(setting: Setting, name: str) -> Any:
     from sentence_transformers.util import dot_score
 
-    from granite_bench.engine.search import search_exact, similarity_of
-    from granite_bench.engine.vectors import ResidentVectors
+    from granite_bench.engine.search.search import search_exact, similarity_of
+    from granite_bench.engine.vectors.vectors import ResidentVectors
 
     return search_exact(
         setting.queries, ResidentVectors(setting.docs), setting.query_ids, setting.documents,

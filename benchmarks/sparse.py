@@ -31,10 +31,10 @@ import scipy.sparse
 import torch
 from sentence_transformers.util import dot_score, semantic_search
 
-from granite_bench.engine.run import Documents
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_search import SparseIndex, search_sparse
-from granite_bench.engine.sparse_vectors import ResidentSparseVectors
+from granite_bench.engine.search.run import Documents
+from granite_bench.engine.search.sparse_search import SparseIndex, search_sparse
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import ResidentSparseVectors
 
 DIM = 30_522
 QUERIES_AT_ONCE = 100

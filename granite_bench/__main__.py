@@ -20,7 +20,7 @@ from granite_bench.errors import (
     plain_lines,
     without_passwords,
 )
-from granite_bench.files import write_atomically
+from granite_bench.files.local import write_atomically
 
 _OF_THE_MACHINE = {errno.EACCES, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
 """What is wrong with a path that a person named, or may not see, wherever it is looked at."""

@@ -12,7 +12,7 @@ from granite_bench.errors import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
-    from granite_bench.runner import Outcome
+    from granite_bench.runner.execution import Outcome
 
 
 def run(
@@ -68,7 +68,7 @@ def run(
         BadInput: all that is wrong with the arguments, and then with the files that they name.
     """
     # Imported here, as all that takes time is: the reading side stays free of mteb, --help quick.
-    from granite_bench.preparation import prepare
+    from granite_bench.runner.preparation import prepare
 
     return prepare(suite, **options).start(say)
 
@@ -92,7 +92,7 @@ def load_results(
     """
     import pandas as pd
 
-    from granite_bench.results import read_results
+    from granite_bench.results.tree import read_results
 
     if faults := list_faults({"tasks": tasks}):
         raise BadInput(faults)

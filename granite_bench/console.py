@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from granite_bench.errors import without_passwords
-from granite_bench.files import cache_folder
+from granite_bench.files.local import cache_folder
 
 
 def print_rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

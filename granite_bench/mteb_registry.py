@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from granite_bench.errors import StorageError
-from granite_bench.files import cache_folder, write_atomically
+from granite_bench.files.local import cache_folder, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from granite_bench.stats import ConfidenceInterval
+    from granite_bench.stats.bootstrap import ConfidenceInterval
 
 
 METRIC_NAMES = {

@@ -10,7 +10,7 @@ from typing import Any
 from results_tree import write_result
 
 from granite_bench.audit import AuditedCell, audit
-from granite_bench.model_facts import ModelFacts
+from granite_bench.tables.model_facts import ModelFacts
 
 HEAD = ("source", "table", "model", "column", "value", "unit", "note")
 A, B, C = "org/a", "org/b", "org/c"

@@ -19,8 +19,8 @@ from queries_tree import Values, write_queries
 from granite_bench.comparison.measured import Measured
 from granite_bench.gate.policy import Policy
 from granite_bench.gate.revisions import find_revision, revisions_in
-from granite_bench.results import record_path, results_root
-from granite_bench.suite import Suite
+from granite_bench.results.tree import record_path, results_root
+from granite_bench.suite.suite import Suite
 
 
 def write_measured(

@@ -6,9 +6,9 @@ from typing import Any
 
 from granite_bench.comparison.differences import Difference
 from granite_bench.gate.verdicts import Check, Status, Verdict
-from granite_bench.significance import Tally
-from granite_bench.speed_comparison import Ratio
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.stats.bootstrap import ConfidenceInterval
+from granite_bench.stats.significance import Tally
 
 COMMAND = "granite-bench check --suite small --baseline base.json --task SciFact"
 

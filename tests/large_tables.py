@@ -15,10 +15,10 @@ from typing import Any
 
 from results_tree import GPU, evaluation, suite_of
 
-from granite_bench.results import Result
-from granite_bench.scores import Cell
-from granite_bench.speed_columns import speeds_of
-from granite_bench.table import Options, Row, Table
+from granite_bench.results.speed_columns import speeds_of
+from granite_bench.results.tree import Result
+from granite_bench.tables.scores import Cell
+from granite_bench.tables.table import Options, Row, Table
 
 _WORDS = ("Legal", "Code", "News", "Argument", "Multilingual", "Science", "Dialogue", "Financial")
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from results_tree import evaluation, write_record, write_result
 
-from granite_bench.results import record_path
+from granite_bench.results.tree import record_path
 
 Values = Sequence[float] | Mapping[str, Sequence[float]]
 """nDCG@10 of each query of the subset "default", or by subset."""

@@ -10,12 +10,13 @@ from results_tree import GPU, suite_of, write_record, write_result
 from speed_tree import write_speed
 
 from granite_bench.audit import summarize
-from granite_bench.overview import make_overview
 from granite_bench.report.audit import audit_page
 from granite_bench.report.parity import parity_page
 from granite_bench.report.suite_page import suite_page
-from granite_bench.suite import Overview, load_suite
-from granite_bench.table import Options, Table, make_table
+from granite_bench.suite.overview import Overview
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables.overview import make_overview
+from granite_bench.tables.table import Options, Table, make_table
 
 EVIL = [
     "<img src=x onerror=alert(1)>",

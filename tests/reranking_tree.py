@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from results_tree import CPU, evaluation, write_record, write_result
 
-from granite_bench.results import record_path
+from granite_bench.results.tree import record_path
 
 Query = tuple[float, float, float, float]
 """nDCG@10 of the first stage, of the reranker, of the best order; recall of the candidates."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from granite_bench import json_file
-from granite_bench.results import record_path
-from granite_bench.suite import Suite
-from granite_bench.table import Table, make_table
+from granite_bench.files import json_file
+from granite_bench.results.tree import record_path
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.table import Table, make_table
 
 Scores = Mapping[str, Mapping[str, Any]]
 """split -> subset -> the value of ndcg_at_10, or a mapping of metrics."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_vectors import StoredSparseVectors
-from granite_bench.engine.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import StoredSparseVectors
+from granite_bench.engine.vectors.vector_store import VectorStore, text_keys
 
 DIM = 40
 CONFIGURATION = {"model": "org/sparse", "revision": "1"}

@@ -17,8 +17,8 @@ from audit_desk import HEAD, A, B, Desk
 from granite_bench.audit import audit, summarize
 from granite_bench.commands.audit import audit_command
 from granite_bench.errors import BadInput
-from granite_bench.model_facts import ModelFacts
 from granite_bench.report.audit import as_csv, as_text, audit_page, finding
+from granite_bench.tables.model_facts import ModelFacts
 
 
 @pytest.fixture

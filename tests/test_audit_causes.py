@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from audit_desk import COLUMNS, A, B, C, Desk
 
-from granite_bench.model_facts import ModelFacts
+from granite_bench.tables.model_facts import ModelFacts
 
 
 @pytest.fixture

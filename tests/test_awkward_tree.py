@@ -10,7 +10,7 @@ from results_tree import AWKWARD, suite_of, write_awkward_tree
 from granite_bench.report.layout import lay_out
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
-from granite_bench.table import Table, make_table
+from granite_bench.tables.table import Table, make_table
 
 TASKS = ("SciFact", "TaskB", {"name": "TaskC", "subsets": ["en", "de"]})
 

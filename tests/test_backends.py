@@ -21,8 +21,8 @@ from sentence_transformers import SentenceTransformer
 
 from granite_bench.__main__ import main
 from granite_bench.devices import BackendName
-from granite_bench.engine.backend import Instruction, is_out_of_memory
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.backend import Instruction, is_out_of_memory
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
 from granite_bench.errors import BadInput, StorageError, TaskError
 from granite_bench.exported import (
     ExportedFile,

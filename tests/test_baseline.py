@@ -18,7 +18,7 @@ from granite_bench.gate.baseline import FileBaseline, History, open_baseline
 from granite_bench.gate.baseline_file import HistoryEntry, _packed, _sha256
 from granite_bench.gate.baseline_update import update
 from granite_bench.gate.policy import Policy
-from granite_bench.suite import Suite
+from granite_bench.suite.suite import Suite
 
 SUITE = suite_of("TaskA", {"name": "TaskB", "subsets": ["en", "de"]})
 POLICY = Policy.model_validate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from granite_bench.engine.batching import token_budget_batches
+from granite_bench.engine.encoding.batching import token_budget_batches
 
 # 300 lengths between 1 and 600 tokens, with many equal ones among them.
 LENGTHS = np.random.default_rng(7).geometric(0.02, size=300).clip(1, 600)

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from granite_bench.__main__ import main
-from granite_bench.engine.shard import shard_bytes, shard_name
-from granite_bench.engine.vector_cache import check_shards, read_cache
-from granite_bench.engine.vector_prune import parse_age, parse_size, plan_prune
-from granite_bench.engine.vector_store import VectorStore, text_keys
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.vectors.shard import shard_bytes, shard_name
+from granite_bench.engine.vectors.vector_cache import check_shards, read_cache
+from granite_bench.engine.vectors.vector_prune import parse_age, parse_size, plan_prune
+from granite_bench.engine.vectors.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors.vectors import StoredVectors
 from granite_bench.errors import BadInput, StorageError
 
 SETTINGS: dict[str, Any] = {

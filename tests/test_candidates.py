@@ -10,7 +10,7 @@ from results_tree import suite_of
 
 from granite_bench.comparison.candidates import Candidate, find_candidates
 from granite_bench.errors import BadInput
-from granite_bench.mirror import model_hash
+from granite_bench.offline.mirror import model_hash
 
 SUITE = suite_of("T")
 

@@ -13,9 +13,9 @@ from results_tree import suite_of
 from granite_bench.comparison.changed_queries import ChangedQuery, changed_queries, wanted_texts
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.comparison.task_texts import Wanted, read_texts
-from granite_bench.results import Result, read_results
-from granite_bench.scores import Evaluation
-from granite_bench.suite import Suite
+from granite_bench.results.tree import Result, read_results
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation
 
 
 def written(

@@ -22,7 +22,7 @@ from granite_bench.__main__ import main
 from granite_bench.gate.checking import check
 from granite_bench.gate.policy import DEFAULT_POLICY
 from granite_bench.gate.request import Request
-from granite_bench.results import record_path, results_root
+from granite_bench.results.tree import record_path, results_root
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 HALF = [0.5] * 100
@@ -724,7 +724,7 @@ def test_a_run_from_nothing_to_a_verdict(
     assert main([*command, *file, *bm25]) in (0, 1)
     corpus = (folder / "corpus.jsonl").read_text()
     (folder / "corpus.jsonl").write_text(corpus.replace("Granite is", "Granite was"))
-    monkeypatch.setattr("granite_bench.runner.evaluate", fails)
+    monkeypatch.setattr("granite_bench.runner.execution.evaluate", fails)
     assert main([*command, *file, *bm25, "--json", "failed.json"]) == 3
     (task, average) = json.loads(Path("failed.json").read_bytes())["verdicts"]
     assert "running small-talk failed: " in task["sentence"]

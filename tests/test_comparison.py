@@ -17,9 +17,9 @@ from granite_bench.comparison.differences import (
     compare_scores,
 )
 from granite_bench.comparison.measured import Measured, Measurement, Provenance, QueryScores
-from granite_bench.scores import Evaluation
-from granite_bench.significance import Tally
-from granite_bench.suite import Suite
+from granite_bench.stats.significance import Tally
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation
 
 Scores = Mapping[Evaluation, Sequence[float] | float]
 """Of each query, or of the evaluation alone."""

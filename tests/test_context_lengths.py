@@ -12,8 +12,8 @@ from results_tree import suite_of, write_result
 from granite_bench.report.context_lengths import ContextFigure, context_figures, context_length
 from granite_bench.report.page import HOLE
 from granite_bench.report.suite_page import suite_page
-from granite_bench.suite import Suite
-from granite_bench.table import make_table
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.table import make_table
 
 LENGTHS = (256, 1024, 4096)
 SPLITS = [f"test_{length}" for length in LENGTHS]

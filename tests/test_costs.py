@@ -13,7 +13,7 @@ from speed_tree import LATENCY, turns_content, write_speed
 
 from granite_bench.comparison.costs import Cost, Costs, costs_of
 from granite_bench.errors import BadInput
-from granite_bench.model_facts import ModelFacts
+from granite_bench.tables.model_facts import ModelFacts
 
 SERVER = {**CPU, "device": "remote", "device_name": "server http://host/v1"}
 TURNS = {"org_b": (0.5, 0.4, 0.6)}

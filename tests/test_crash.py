@@ -17,7 +17,7 @@ from beir_folder import write_folder
 from safetensors import safe_open
 
 import granite_bench
-from granite_bench.engine.encoder import TEXTS_PER_SHARD
+from granite_bench.engine.encoding.encoder import TEXTS_PER_SHARD
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 

@@ -18,14 +18,6 @@ from click.testing import CliRunner
 from results_tree import evaluation, suite_of, table_of, write_record, write_result
 
 from granite_bench.cli import cli
-from granite_bench.curves import (
-    DimensionCurves,
-    DimensionPoint,
-    LengthCurve,
-    SuiteCurves,
-    curves_of,
-)
-from granite_bench.overview import make_overview
 from granite_bench.report.curves import lay_out_curves
 from granite_bench.report.figures import (
     MARKERS,
@@ -37,9 +29,18 @@ from granite_bench.report.figures import (
 )
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
-from granite_bench.suite import Overview, load_suite
-from granite_bench.table import Options, Table, make_table
-from granite_bench.variant_settings import bytes_per_million, length_of, name_without
+from granite_bench.suite.overview import Overview
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables.curves import (
+    DimensionCurves,
+    DimensionPoint,
+    LengthCurve,
+    SuiteCurves,
+    curves_of,
+)
+from granite_bench.tables.overview import make_overview
+from granite_bench.tables.table import Options, Table, make_table
+from granite_bench.tables.variant_settings import bytes_per_million, length_of, name_without
 
 EVIL = "<img src=x onerror=alert(1)>"
 

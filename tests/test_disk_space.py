@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from granite_bench.disk_space import most_vector_bytes, require_room_for_vectors
 from granite_bench.errors import BadInput
-from granite_bench.plan import Plan
-from granite_bench.preparation import prepare
+from granite_bench.planning.disk_space import most_vector_bytes, require_room_for_vectors
+from granite_bench.planning.plan import Plan
+from granite_bench.runner.preparation import prepare
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 

@@ -248,7 +248,7 @@ def nano_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
     """A hub with NanoBEIR's 13 data sets at the revisions that mteb pins, a small file each."""
     import mteb
 
-    from granite_bench.suite import load_suite
+    from granite_bench.suite.suite import load_suite
 
     folder = tmp_path_factory.mktemp("hub")
     (folder / "README.md").write_text("small\n")

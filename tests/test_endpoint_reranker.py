@@ -11,12 +11,12 @@ import pytest
 from endpoint_server import EndpointServer, Reply, score_of, well
 from mteb.models import ModelMeta
 
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.pairs import pair_text
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
-from granite_bench.engine.pairs import pair_text
 
 DOCUMENTS = ["alpha", "beta", "gamma", "delta", "epsilon"]
 
@@ -151,7 +151,7 @@ def test_pairs_of_a_query_share_a_request_in_every_shard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In their order, not by length: 8 queries of 5 documents in 4 shards are 8 requests."""
-    monkeypatch.setattr("granite_bench.engine.encoder.TEXTS_PER_SHARD", 10)
+    monkeypatch.setattr("granite_bench.engine.encoding.encoder.TEXTS_PER_SHARD", 10)
     model = reranker()
     encoder: Encoder[Any] = Encoder(
         model.backend,

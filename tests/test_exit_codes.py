@@ -300,7 +300,7 @@ def test_failed_task_exits_with_3_and_names_the_cause(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("granite_bench.task_scores.mteb.evaluate", fail)
+    monkeypatch.setattr("granite_bench.runner.task_scores.mteb.evaluate", fail)
     assert main(["run", "--task", str(folder), "--model", BM25]) == ExitCode.INCOMPLETE == 3
     out, err = capsys.readouterr()
     assert "0 finished, 0 were there, 1 failed" in out
@@ -315,7 +315,7 @@ def test_bug_of_ours_exits_with_4_and_names_the_log(
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise KeyError("never meant to happen")
 
-    monkeypatch.setattr("granite_bench.preparation.prepare", broken)
+    monkeypatch.setattr("granite_bench.runner.preparation.prepare", broken)
     assert main(["run", "quickstart"]) == ExitCode.BUG == 4
     said = capsys.readouterr().err
     assert "a bug of granite-bench: KeyError: 'never meant to happen'" in said
@@ -331,7 +331,7 @@ def test_bug_is_told_in_full_where_no_log_can_be_written(
 ) -> None:
     """The cache is a file here, so there is no folder for logs."""
     (tmp_path / "cache").write_text("")
-    monkeypatch.setattr("granite_bench.preparation.prepare", lambda **options: 1 / 0)
+    monkeypatch.setattr("granite_bench.runner.preparation.prepare", lambda **options: 1 / 0)
     assert main(["run", "quickstart"]) == 4
     assert "Traceback" in capsys.readouterr().err
 
@@ -344,7 +344,7 @@ def test_interrupt_exits_with_130(
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("granite_bench.preparation.prepare", interrupted)
+    monkeypatch.setattr("granite_bench.runner.preparation.prepare", interrupted)
     assert main(["run", "quickstart"]) == ExitCode.INTERRUPTED == 130
     said = capsys.readouterr().err
     assert said.strip() == "interrupted; what is finished is stored, the same command goes on"
@@ -362,7 +362,7 @@ def test_every_error_of_ours_has_its_exit_code(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("granite_bench.preparation.prepare", fail)
+    monkeypatch.setattr("granite_bench.runner.preparation.prepare", fail)
     assert main(["run", "quickstart"]) == code
 
 

@@ -15,11 +15,11 @@ from beir_folder import write_folder
 from results_tree import evaluation, write_record, write_result
 
 from granite_bench.__main__ import main
-from granite_bench.per_query import query_rows
-from granite_bench.ranking import rows_of
-from granite_bench.results import ranking_path, record_path
+from granite_bench.rankings.per_query import query_rows
+from granite_bench.rankings.ranking import rows_of
+from granite_bench.rankings.trec_export import _scored
+from granite_bench.results.tree import ranking_path, record_path
 from granite_bench.tasks import find_task
-from granite_bench.trec_export import _scored
 
 N_QUERIES, N_DOCS = 12, 40
 

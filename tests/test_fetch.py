@@ -20,8 +20,8 @@ from loopback_hub import LoopbackHub
 
 from granite_bench.__main__ import main
 from granite_bench.errors import BadInput, StorageError
-from granite_bench.fetch import _part_name, fetch
-from granite_bench.fetch_plan import (
+from granite_bench.offline.fetch import _part_name, fetch
+from granite_bench.offline.fetch_plan import (
     COLUMNS,
     PlannedFile,
     PlannedRepo,
@@ -29,8 +29,9 @@ from granite_bench.fetch_plan import (
     duplicate_weights,
     plan_fetch,
 )
-from granite_bench.mirror import content_hash, locate, read_manifest, verify
-from granite_bench.suite import load_overview, load_suite
+from granite_bench.offline.mirror import content_hash, locate, read_manifest, verify
+from granite_bench.suite.overview import load_overview
+from granite_bench.suite.suite import load_suite
 
 if TYPE_CHECKING:
     from mteb.abstasks.abstask import AbsTask
@@ -163,8 +164,8 @@ def in_a_new_process(code: str, *arguments: str, **variables: str) -> Any:
 FETCH = """
 import json, sys
 from pathlib import Path
-from granite_bench.fetch import fetch
-from granite_bench.fetch_plan import plan_fetch
+from granite_bench.offline.fetch import fetch
+from granite_bench.offline.fetch_plan import plan_fetch
 from test_fetch import loopback_model, loopback_task
 to = Path(sys.argv[3])
 task = loopback_task(sys.argv[1], sys.argv[2])
@@ -582,7 +583,7 @@ def test_a_reranker_and_an_overview_are_planned(
         planned.append(([task.metadata.name for task in tasks], [model.name for model in models]))
         raise BadInput([])
 
-    monkeypatch.setattr("granite_bench.fetch_plan.plan_fetch", plan)
+    monkeypatch.setattr("granite_bench.offline.fetch_plan.plan_fetch", plan)
     reranker = "cross-encoder/ms-marco-MiniLM-L12-v2"
     assert main(["fetch", "matryoshka", "--to", str(tmp_path), "--model", reranker]) == 2
     [(tasks, models)] = planned

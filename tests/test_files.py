@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from granite_bench.errors import StorageError
-from granite_bench.files import size_text, write_atomically
+from granite_bench.files.local import size_text, write_atomically
 
 
 def test_the_content_is_written_and_missing_folders_are_made(

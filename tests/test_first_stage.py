@@ -21,8 +21,8 @@ from granite_bench.__main__ import main
 from granite_bench.errors import BadInput
 from granite_bench.models import QUICKSTART_MODEL as MINILM
 from granite_bench.models import Reranking, find_model, find_reranker
-from granite_bench.preparation import prepare
-from granite_bench.runner import Outcome
+from granite_bench.runner.execution import Outcome
+from granite_bench.runner.preparation import prepare
 from granite_bench.tasks import find_task
 
 BM25 = "mteb/baseline-bm25s"

@@ -23,7 +23,7 @@ from granite_bench.forecast.sizes import vector_bytes
 from granite_bench.forecast.texts import Load, PartReading, Reading, TaskTexts
 from granite_bench.forecast.work import ModelLoad, model_work
 from granite_bench.models import Loading, find_model, find_variants
-from granite_bench.plan import Job
+from granite_bench.planning.plan import Job
 from granite_bench.tasks import find_task
 from granite_bench.tasks.parallel_facts import ParallelFactsRetrieval
 

@@ -27,7 +27,7 @@ from granite_bench.report.layout import lay_out
 from granite_bench.report.page import HOLE, Page
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown, print_page
-from granite_bench.table import Options, Table, make_table
+from granite_bench.tables.table import Options, Table, make_table
 
 TWO = {"name": "TaskA", "subsets": ["en", "de"]}
 

@@ -12,11 +12,11 @@ from fuzzing import TEXTS, damaged, fuzz, lines_of_json, read_or_refused, run_ma
 from hypothesis import given
 from hypothesis import strategies as st
 
+from granite_bench.rankings.trec import read_trec_run, trec_qrels, trec_run
+from granite_bench.results.store import RANKING_SCHEMA
 from granite_bench.speed.corpus import read_documents
-from granite_bench.store import RANKING_SCHEMA
 from granite_bench.tasks import find_task, sizes
 from granite_bench.tasks.beir import beir_task
-from granite_bench.trec import read_trec_run, trec_qrels, trec_run
 
 DOCS: list[dict[str, Any]] = [
     {"_id": "d1", "title": "Granite", "text": "An igneous rock."},

@@ -21,18 +21,18 @@ from speed_tree import LATENCY, speed_content, turns_content, write_speed
 
 from granite_bench.comparison.measured import measured_of
 from granite_bench.errors import plain_lines
-from granite_bench.parquet_file import column_names, read_rows
-from granite_bench.ranking import candidates_of
+from granite_bench.files.parquet_file import column_names, read_rows
+from granite_bench.rankings.ranking import candidates_of
+from granite_bench.rankings.trec import trec_run
 from granite_bench.report.layout import lay_out
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
-from granite_bench.result_files import read_meta, read_record, read_scores
-from granite_bench.results import ranking_path, read_results, record_path
-from granite_bench.results_index import ResultIndex
-from granite_bench.speed_records import latest, read_speed_records
-from granite_bench.store import RANKING_SCHEMA, read_ranking
-from granite_bench.suite import Suite
-from granite_bench.table import make_table
-from granite_bench.trec import trec_run
+from granite_bench.results.index import ResultIndex
+from granite_bench.results.result_files import read_meta, read_record, read_scores
+from granite_bench.results.speed_records import latest, read_speed_records
+from granite_bench.results.store import RANKING_SCHEMA, read_ranking
+from granite_bench.results.tree import ranking_path, read_results, record_path
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.table import make_table
 
 SUITE = Suite.model_validate(
     {

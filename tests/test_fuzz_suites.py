@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from results_tree import suite_of, write_result
 
 from granite_bench.audit.column_file import read_column_file
+from granite_bench.files.yaml_file import LARGEST
 from granite_bench.gate.policy import load_policy
 from granite_bench.speed.protocol import load_protocols
-from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
-from granite_bench.yaml_file import LARGEST
+from granite_bench.suite.overview import is_overview, load_overview
+from granite_bench.suite.panel import load_panel
+from granite_bench.suite.suite import load_suite
 
 SUITE = """\
 version: 1

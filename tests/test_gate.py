@@ -17,8 +17,8 @@ from granite_bench.gate.judgement import BaselinePair, Judgement, judge
 from granite_bench.gate.policy import Policy, SpeedRule
 from granite_bench.gate.speed_verdicts import speed_verdict
 from granite_bench.gate.verdicts import Status, Verdict
-from granite_bench.speed_comparison import Ratio
-from granite_bench.suite import Suite
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.suite.suite import Suite
 
 HALF = [0.5] * 100
 """A hundred queries with 0.5 each, so that drops can be worked out by hand."""

@@ -17,9 +17,9 @@ import pytest
 
 from granite_bench.__main__ import main
 from granite_bench.cli import cli
-from granite_bench.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
+from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
 from granite_bench.speed.geometry_table import find_geometry
-from granite_bench.suite import overview_names, panel_names, suite_names
+from granite_bench.suite.shipped import overview_names, panel_names, suite_names
 
 # mteb warns about each of its beta tasks when its names are listed.
 pytestmark = pytest.mark.filterwarnings("ignore:The task '.*' is currently in beta:UserWarning")
@@ -108,7 +108,7 @@ def test_a_misspelt_option_of_an_example_would_be_seen() -> None:
 def _known() -> Mapping[str, Collection[str]]:
     """Kind of name -> those that there are."""
     from granite_bench.models import search_models
-    from granite_bench.suite import load_panel
+    from granite_bench.suite.panel import load_panel
     from granite_bench.tasks import known_task_names
 
     models = {str(meta.name) for meta in search_models("")}

@@ -25,17 +25,17 @@ from speed_tree import speed_content, write_speed
 from granite_bench.comparison.measured import measured_of
 from granite_bench.errors import BadInput, StorageError, plain
 from granite_bench.exported import exports_folder
-from granite_bench.files import as_one_name, cache_folder, read_at_most, write_atomically
-from granite_bench.json_file import LARGEST
-from granite_bench.mirror import files_under, is_repo_name, read_manifest, stays_inside
+from granite_bench.files.json_file import LARGEST
+from granite_bench.files.local import as_one_name, cache_folder, read_at_most, write_atomically
+from granite_bench.offline.mirror import files_under, is_repo_name, read_manifest, stays_inside
+from granite_bench.rankings.trec import qrels_file_name, run_file_name
 from granite_bench.report.layout import lay_out
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_latex, as_markdown
-from granite_bench.results import ranking_path, read_results, record_path
+from granite_bench.results.speed_records import read_speed_records
+from granite_bench.results.store import ResultStore, read_ranking
+from granite_bench.results.tree import ranking_path, read_results, record_path
 from granite_bench.speed.record import save
-from granite_bench.speed_records import read_speed_records
-from granite_bench.store import ResultStore, read_ranking
-from granite_bench.trec import qrels_file_name, run_file_name
 
 HALF = {"test": {"default": 0.5}}
 SECONDS = 30

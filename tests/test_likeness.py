@@ -11,7 +11,7 @@ import pytest
 
 from granite_bench.comparison.likeness import KINDS, Unlike, unlike
 from granite_bench.comparison.measured import Measured, Measurement, Provenance, QueryScores
-from granite_bench.scores import Evaluation
+from granite_bench.tables.scores import Evaluation
 
 E = Evaluation("T", "test", "default", "ndcg_at_10")
 MADE = Provenance(

@@ -15,9 +15,9 @@ from results_tree import suite_of, write_result
 
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.errors import BadInput
-from granite_bench.results import Result, read_results, record_path
-from granite_bench.scores import Evaluation
-from granite_bench.suite import Suite
+from granite_bench.results.tree import Result, read_results, record_path
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation
 
 
 def measured(root: Path, suite: Suite) -> Measured:

@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 
 from granite_bench.errors import BadInput
-from granite_bench.mirror import (
+from granite_bench.offline.mirror import (
     MIRROR_VARIABLE,
     Manifest,
     MirrorFile,
@@ -57,7 +57,7 @@ def record(
 def test_the_reading_side_imports_neither_torch_nor_mteb_nor_a_hub_client() -> None:
     """A table with data identities must start in a moment."""
     code = (
-        "import sys, granite_bench.mirror\n"
+        "import sys, granite_bench.offline.mirror\n"
         "heavy = {'torch', 'transformers', 'mteb', 'huggingface_hub', 'datasets'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )

@@ -21,7 +21,7 @@ from granite_bench.report.model_card_formats import as_csv, as_latex, as_markdow
 from granite_bench.report.model_card_page import card_page
 from granite_bench.report.model_index import HUB_TYPES, model_index
 from granite_bench.report.page import HOLE, Page
-from granite_bench.task_facts import task_facts
+from granite_bench.tables.task_facts import task_facts
 
 EVIL = "<img src=x onerror=alert(1)>"
 SUITE = """

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from results_tree import suite_of, table_of, write_result
 
-from granite_bench import model_facts
-from granite_bench.model_facts import ModelFacts, facts_of
 from granite_bench.report.layout import lay_out
 from granite_bench.report.page import HOLE, Page
-from granite_bench.suite import load_suite
-from granite_bench.table import Options, make_table
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables import model_facts
+from granite_bench.tables.model_facts import ModelFacts, facts_of
+from granite_bench.tables.table import Options, make_table
 
 KNOWN = ["intfloat/multilingual-e5-small", "BAAI/bge-base-en-v1.5"]
 HALF = {"test": {"default": 0.5}}

@@ -12,22 +12,14 @@ from results_tree import write_record, write_result
 
 from granite_bench.cli import cli
 from granite_bench.errors import BadInput
-from granite_bench.overview import make_overview
 from granite_bench.report.layout import headline, lay_out
 from granite_bench.report.page import HOLE
 from granite_bench.report.suite_page import suite_page
-from granite_bench.suite import (
-    Overview,
-    Suite,
-    is_overview,
-    load_overview,
-    load_suite,
-    overview_names,
-    panel_names,
-    suite_names,
-    suites_folder,
-)
-from granite_bench.table import Options, Row, Table
+from granite_bench.suite.overview import Overview, is_overview, load_overview
+from granite_bench.suite.shipped import overview_names, panel_names, suite_names, suites_folder
+from granite_bench.suite.suite import Suite, load_suite
+from granite_bench.tables.overview import make_overview
+from granite_bench.tables.table import Options, Row, Table
 
 ENGLISH, RARB = load_suite("english-retrieval"), load_suite("rar-b")
 PAIR = {
@@ -174,7 +166,8 @@ def test_suites_of_one_title_are_refused(root: Path, monkeypatch: pytest.MonkeyP
     """The title is the head of a column: the second suite would take the first one's place."""
     same = RARB.model_copy(update={"title": ENGLISH.title})
     monkeypatch.setattr(
-        "granite_bench.overview.load_suite", {ENGLISH.name: ENGLISH, RARB.name: same}.__getitem__
+        "granite_bench.tables.overview.load_suite",
+        {ENGLISH.name: ENGLISH, RARB.name: same}.__getitem__,
     )
     with pytest.raises(BadInput, match=f"{ENGLISH.name} and {RARB.name} have the same title"):
         overview_of(root)
@@ -256,12 +249,14 @@ def test_what_mteb_knows_of_the_length_decides_last(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Public results have neither a record nor a maximum beside them."""
-    import granite_bench.overview
-    from granite_bench.model_facts import ModelFacts
+    import granite_bench.tables.overview
+    from granite_bench.tables.model_facts import ModelFacts
 
     known = {"org/short": 512}
     monkeypatch.setattr(
-        granite_bench.overview, "facts_of", lambda name, _: ModelFacts(max_length=known.get(name))
+        granite_bench.tables.overview,
+        "facts_of",
+        lambda name, _: ModelFacts(max_length=known.get(name)),
     )
     for model in ("org/short", "org/unknown"):
         write_at(root, model, ENGLISH, 0.4)

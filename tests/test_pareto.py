@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from granite_bench.pareto import Better, beaten_by, dominates, pareto_front
+from granite_bench.stats.pareto import Better, beaten_by, dominates, pareto_front
 
 MORE: tuple[Better, Better] = ("more", "more")
 

@@ -22,8 +22,8 @@ from granite_bench.parity import Candidate, Drift, Parity, Quality, exported_var
 from granite_bench.parity.measure import drift_of
 from granite_bench.parity.quality import Stratum, overall_of
 from granite_bench.report.parity import as_json, as_text, parity_page, verdict
-from granite_bench.speed_comparison import Ratio
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.stats.bootstrap import ConfidenceInterval
 
 WORDS = "grey harbour freezes in a cold January while the pilot sleeps".split()
 

@@ -11,9 +11,9 @@ import pytest
 import pytrec_eval
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
 
-from granite_bench.engine.run import Run as RunOfArrays
-from granite_bench.per_query import query_rows
-from granite_bench.store import QUERY_SCHEMA
+from granite_bench.engine.search.run import Run as RunOfArrays
+from granite_bench.rankings.per_query import query_rows
+from granite_bench.results.store import QUERY_SCHEMA
 
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]

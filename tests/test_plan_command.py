@@ -16,8 +16,8 @@ from granite_bench.__main__ import main
 from granite_bench.forecast.devices import find_kind
 from granite_bench.forecast.forecast import forecast_of
 from granite_bench.models import find_model
-from granite_bench.preparation import prepare
 from granite_bench.provenance import hardware
+from granite_bench.runner.preparation import prepare
 from granite_bench.tasks import find_task
 
 E5 = "intfloat/e5-small-v2"

@@ -15,7 +15,7 @@ from granite_bench.cluster import pool as pool_module
 from granite_bench.cluster.pool import ATTEMPTS, CALLS_PER_WORKER, Call, Gone, Pool
 from granite_bench.cluster.session import Seat
 from granite_bench.cluster.worker import Facts, Failed, ShardDone
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.errors import BadInput, Fault, StorageError, TaskError
 from granite_bench.provenance import package_versions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from granite_bench.printed import interval_text, p_text, points, score_text, some, speed_text
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.stats.bootstrap import ConfidenceInterval
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.54321, "54.32"), (1.0, "100.00"), (0.0, "0.00")])

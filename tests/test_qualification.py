@@ -11,7 +11,7 @@ from results_tree import CPU, evaluation, suite_of, write_record, write_result
 from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.qualification import reasons_against
 from granite_bench.comparison.requirements import read_requirements
-from granite_bench.table import Options, Row, Table, make_table
+from granite_bench.tables.table import Options, Row, Table, make_table
 
 SUITE = suite_of(
     {"name": "TaskA", "group": "Short", "subsets": ["en", "de"]},

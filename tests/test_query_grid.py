@@ -23,7 +23,7 @@ from granite_bench.report.query_grid import (
     rows_of,
     scores_of_both,
 )
-from granite_bench.suite import Suite
+from granite_bench.suite.suite import Suite
 
 EVIL = "<img src=x onerror=alert(1)>"
 SUITE = suite_of("A", "B")

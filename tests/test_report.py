@@ -27,8 +27,8 @@ from granite_bench.report.page import HOLE
 from granite_bench.report.sources import sources_of
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_markdown, print_page
-from granite_bench.run_command import reproduce
-from granite_bench.table import Options, Table, make_table
+from granite_bench.tables.run_command import reproduce
+from granite_bench.tables.table import Options, Table, make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
 TASKS = ("TaskA", "TaskB")

@@ -19,15 +19,15 @@ from granite_bench.commands.audit import audit_command
 from granite_bench.comparison.candidates import find_candidates
 from granite_bench.comparison.side_by_side import put_side_by_side
 from granite_bench.errors import BadInput
-from granite_bench.overview import make_overview
 from granite_bench.report.audit import audit_page
 from granite_bench.report.comparison import report_of
 from granite_bench.report.comparison_page import comparison_page
 from granite_bench.report.index import KINDS, Entry, entries_of, index_page, write_index, write_page
 from granite_bench.report.parity import parity_page
 from granite_bench.report.suite_page import suite_page
-from granite_bench.suite import Overview
-from granite_bench.table import make_table
+from granite_bench.suite.overview import Overview
+from granite_bench.tables.overview import make_overview
+from granite_bench.tables.table import make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
 

@@ -9,8 +9,8 @@ from results_tree import suite_of, write_result
 
 from granite_bench.comparison.requirements import Requirement, read_requirements
 from granite_bench.errors import BadInput
-from granite_bench.suite import Suite
-from granite_bench.table import Row, make_table
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.table import Row, make_table
 
 SUITE = suite_of(
     {"name": "TaskA", "group": "Retrieval", "subsets": ["en", "de"]},

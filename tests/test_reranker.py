@@ -24,12 +24,12 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.cross_encoder import CrossEncoderBackend
-from granite_bench.engine.pairs import cut_to_tokens, pair_of, pair_text
+from granite_bench.engine.backends.cross_encoder import CrossEncoderBackend
+from granite_bench.engine.backends.pairs import cut_to_tokens, pair_of, pair_text
+from granite_bench.engine.encoding import encoder as encoder_module
 from granite_bench.engine.reranker import Reranker, RerankerOfMteb, is_reranker, reranker_for
-from granite_bench.engine.run import Run
 from granite_bench.engine.scoring import scored_over_arrays
+from granite_bench.engine.search.run import Run
 from granite_bench.errors import TaskError
 
 WORDS = "grey harbour Überseequartier 日本語 кириллица naïve 1 , froze İstanbul 👩‍👧 x²".split()

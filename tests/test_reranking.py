@@ -9,11 +9,11 @@ from reranking_tree import Query, write_reranked
 from results_tree import suite_of, write_result
 
 from granite_bench.errors import BadInput
-from granite_bench.reranking import Block, blocks_of
-from granite_bench.results import record_path
-from granite_bench.stats import ConfidenceInterval
-from granite_bench.suite import Suite
-from granite_bench.table import Options, make_table
+from granite_bench.results.tree import record_path
+from granite_bench.stats.bootstrap import ConfidenceInterval
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.reranking import Block, blocks_of
+from granite_bench.tables.table import Options, make_table
 
 TWO: list[Query] = [(0.25, 0.75, 1.0, 1.0), (0.5, 0.5, 0.75, 0.5)]
 """First stage 0.375, reranked 0.625, ceiling 0.875, recall 0.75: half of what was possible."""
@@ -32,8 +32,8 @@ def blocks(suite: Suite, root: Path, **options: object) -> list[Block]:
 
 def test_the_columns_read_are_those_that_a_run_writes() -> None:
     """Another name on one side would be a table without any gains."""
-    from granite_bench.reranking import _COLUMNS
-    from granite_bench.store import RERANKED_QUERY_SCHEMA
+    from granite_bench.results.store import RERANKED_QUERY_SCHEMA
+    from granite_bench.tables.reranking import _COLUMNS
 
     assert {"split", "subset", *_COLUMNS} <= set(RERANKED_QUERY_SCHEMA.names)
 

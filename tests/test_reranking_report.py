@@ -17,8 +17,8 @@ from granite_bench.report.page import Page
 from granite_bench.report.reranking import lay_out_blocks, lay_out_gains
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_latex, as_markdown
-from granite_bench.suite import Suite
-from granite_bench.table import Options, Table, make_table
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.table import Options, Table, make_table
 
 SUITE_FILE = """
 version: 1

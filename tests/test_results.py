@@ -9,8 +9,8 @@ import pytest
 from results_tree import count_reads, write_old_result, write_record, write_result
 
 from granite_bench.errors import BadInput
-from granite_bench.result_files import RECORD_VERSION, read_record
-from granite_bench.results import Result, read_results, results_root
+from granite_bench.results.result_files import RECORD_VERSION, read_record
+from granite_bench.results.tree import Result, read_results, results_root
 
 HALF = {"test": {"default": 0.5}}
 
@@ -325,7 +325,7 @@ def test_of_a_thousand_files_the_two_of_the_task_are_opened(
     """And the metadata of the two folders that have them; the table needs no more."""
     from results_tree import suite_of
 
-    from granite_bench.table import make_table
+    from granite_bench.tables.table import make_table
 
     for model in range(10):
         for task in range(100):

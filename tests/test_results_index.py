@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from results_tree import count_reads, write_result
 
-from granite_bench import json_file, results_index
 from granite_bench.errors import BadInput
-from granite_bench.files import cache_folder
-from granite_bench.results import read_results
-from granite_bench.results_index import ResultIndex, default_index
+from granite_bench.files import json_file
+from granite_bench.files.local import cache_folder
+from granite_bench.results import index as results_index
+from granite_bench.results.index import ResultIndex, default_index
+from granite_bench.results.tree import read_results
 
 
 @pytest.fixture

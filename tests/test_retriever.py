@@ -22,17 +22,17 @@ from mteb.similarity_functions import dot_score
 from mteb.types import PromptType
 from torch.utils.data import DataLoader
 
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import has_backend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import has_backend
+from granite_bench.engine.backends.tokens import Tokens, counted
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding import encoder as encoder_module
+from granite_bench.engine.encoding.encoder import Encoder
 from granite_bench.engine.forms import form_of, loaded_from
 from granite_bench.engine.observed_search import ObservedSearch
-from granite_bench.engine.run import Run
-from granite_bench.engine.tokens import Tokens, counted
+from granite_bench.engine.search.run import Run
 from granite_bench.engine.variants import Variant
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.vectors.vectors import StoredVectors
 from granite_bench.errors import TaskError
 
 Scores = dict[str, Any]
@@ -555,7 +555,7 @@ def test_a_corpus_on_the_disk_is_searched_as_one_in_memory(
     model = fixed_encoder(SmallIntegers(), similarity=dot_score)
     in_memory, on_disk = dense(model), dense(model, tmp_path)
     scores = evaluate(in_memory, task)
-    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.encoding.batch_encoder.RESIDENT_BYTES", 0)
     assert_same_scores(evaluate(on_disk, task), scores)
     [ours], [theirs] = on_disk.observations, in_memory.observations
     assert isinstance(on_disk._docs, StoredVectors)
@@ -574,7 +574,7 @@ def test_candidates_from_the_disk_are_ranked_as_those_in_memory(
     task = task_of({"default": {**part, "top_ranked": candidates}}, task_type="Reranking")
     in_memory, on_disk = dense(fixed_encoder(ByHash())), dense(fixed_encoder(ByHash()), tmp_path)
     scores = evaluate(in_memory, task)
-    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.encoding.batch_encoder.RESIDENT_BYTES", 0)
     assert_same_scores(evaluate(on_disk, task), scores)
     assert isinstance(on_disk._docs, StoredVectors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from granite_bench.engine.rows import not_finite
+from granite_bench.engine.vectors.rows import not_finite
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

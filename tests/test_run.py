@@ -23,17 +23,17 @@ from mteb.cache import ResultCache
 
 import granite_bench
 from granite_bench.__main__ import main
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.observation import LATENCY_WARM_UP
-from granite_bench.engine.tokens import Tokens
 from granite_bench.errors import BadInput
 from granite_bench.models import ModelSource, find_model
-from granite_bench.preparation import prepare
-from granite_bench.runner import Outcome
-from granite_bench.store import QUERY_SCHEMA
-from granite_bench.suite import load_suite
-from granite_bench.table import make_table
+from granite_bench.results.store import QUERY_SCHEMA
+from granite_bench.runner.execution import Outcome
+from granite_bench.runner.preparation import prepare
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables.table import make_table
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 BM25 = "mteb/baseline-bm25s"
@@ -506,7 +506,7 @@ def test_failed_task_is_run_by_the_same_command_later(
     """What failed has no result, so the plan has it again."""
     run = Finished(tmp_path, _folder(tmp_path / "small-talk"), [], [])
     with monkeypatch.context() as patch:
-        patch.setattr("granite_bench.task_scores.mteb.evaluate", lambda *a, **k: 1 / 0)
+        patch.setattr("granite_bench.runner.task_scores.mteb.evaluate", lambda *a, **k: 1 / 0)
         assert [outcome.status for outcome in run.run(BM25)] == ["failed"]
     assert [outcome.status for outcome in run.run(BM25)] == ["ran"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from granite_bench.engine.run import Documents, Run
+from granite_bench.engine.search.run import Documents, Run
 
 
 def a_run() -> Run:

@@ -22,12 +22,12 @@ from mteb.models import ModelMeta
 from mteb.types import RetrievalEvaluationResult
 
 from granite_bench.engine import scoring
-from granite_bench.engine.run import Documents, Run
 from granite_bench.engine.scoring import (
     needs_dictionaries,
     retrieval_scores,
     scored_over_arrays,
 )
+from granite_bench.engine.search.run import Documents, Run
 
 Qrels = dict[str, dict[str, int]]
 Random = np.random.Generator

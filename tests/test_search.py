@@ -20,10 +20,10 @@ from mteb.similarity_functions import cos_sim, dot_score
 from sentence_transformers.util.similarity import SimilarityFunction
 from vectors_in_parts import VectorsInParts
 
-from granite_bench.engine import device_search, host_search, search
-from granite_bench.engine.run import Documents, Run
-from granite_bench.engine.search import Similarity, similarity_of
-from granite_bench.engine.vectors import ResidentVectors
+from granite_bench.engine.search import device_search, host_search, search
+from granite_bench.engine.search.run import Documents, Run
+from granite_bench.engine.search.search import Similarity, similarity_of
+from granite_bench.engine.vectors.vectors import ResidentVectors
 
 Floats = npt.NDArray[np.float32]
 Ranked = list[tuple[str, list[tuple[str, float]]]]
@@ -595,7 +595,7 @@ def test_a_candidate_that_is_no_document_is_an_error() -> None:
 
 def test_importing_the_engine_does_not_load_numba() -> None:
     """Half a second that only a search needs."""
-    code = "import sys, granite_bench.engine.search; print('numba' in sys.modules)"
+    code = "import sys, granite_bench.engine.search.search; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -605,7 +605,7 @@ def test_search_works_where_compiled_code_cannot_be_kept() -> None:
     code = (
         "import numpy as np; from numba.core.caching import CacheImpl;"
         "CacheImpl._locator_classes = [];"
-        "from granite_bench.engine.top_k import put_largest_first as first;"
+        "from granite_bench.engine.search.top_k import put_largest_first as first;"
         "keys = np.array([3, 1, 2], np.uint64); first(keys, 3, 1); print(keys[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

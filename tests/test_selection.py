@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from results_tree import suite_of, write_result
 
-from granite_bench.results import read_results
-from granite_bench.selection import Selection, select
-from granite_bench.table import Options, Row, make_table
+from granite_bench.results.tree import read_results
+from granite_bench.tables.selection import Selection, select
+from granite_bench.tables.table import Options, Row, make_table
 
 TWO = {"name": "TaskA", "subsets": ["en", "de"]}
 
@@ -192,7 +192,7 @@ def test_a_task_without_a_choice_has_no_reason(root: Path) -> None:
 def test_the_reason_stands_in_the_provenance_of_the_cell(root: Path) -> None:
     """And the rule under the table."""
     from granite_bench.report.layout import lay_out
-    from granite_bench.selection import RULE
+    from granite_bench.tables.selection import RULE
 
     write_result(root, "org/a", "TaskA", half(0.4), revision="old", date=1)
     write_result(root, "org/a", "TaskA", half(0.5), revision="new", date=2)

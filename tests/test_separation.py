@@ -22,8 +22,8 @@ from granite_bench.report.layout import headline, lay_out
 from granite_bench.report.page import Page
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
-from granite_bench.results import record_path
-from granite_bench.table import Options, Table, make_table
+from granite_bench.results.tree import record_path
+from granite_bench.tables.table import Options, Table, make_table
 
 BEST = [0.9, 0.8, 0.7, 0.6, 0.9, 0.8, 0.7, 0.6]
 CLOSE = [0.8, 0.9, 0.6, 0.7, 0.8, 0.9, 0.6, 0.5]

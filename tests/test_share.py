@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from granite_bench.engine.asked import AskedTexts
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.share import Share, sizes
-from granite_bench.engine.tokens import Tokens, counted
-from granite_bench.engine.vector_store import text_keys
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens, counted
+from granite_bench.engine.encoding.asked import AskedTexts
+from granite_bench.engine.encoding.share import Share, sizes
+from granite_bench.engine.vectors.vector_store import text_keys
 
 PLAIN = Instruction(None, "")
 TOKENS = np.random.default_rng(7).integers(1, 1000, 200).tolist()

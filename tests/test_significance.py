@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from granite_bench.significance import (
+from granite_bench.stats.significance import (
     Tally,
     detectable_difference,
     effect_size,

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from granite_bench.significance import detectable_difference, randomisation_p
-from granite_bench.stats import stratified_bootstrap_interval
+from granite_bench.stats.bootstrap import stratified_bootstrap_interval
+from granite_bench.stats.significance import detectable_difference, randomisation_p
 
 N_TRIALS = 3_000
 N_PERMUTATIONS = 399

@@ -26,9 +26,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.sparse_backend import SparseEncoderBackend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.sparse_backend import SparseEncoderBackend
+from granite_bench.engine.encoding import encoder as encoder_module
 from granite_bench.engine.sparse_retriever import (
     LOGITS_BYTES,
     SparseRetriever,
@@ -361,7 +361,7 @@ def test_a_corpus_on_the_disk_is_searched_as_one_in_memory(
     """Larger than what may stay in memory; the rankings are the same to the last bit."""
     in_memory = ours(splade(), tmp_path)
     expected = evaluate(in_memory, task_of())
-    monkeypatch.setattr("granite_bench.engine.batch_encoder.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("granite_bench.engine.encoding.batch_encoder.RESIDENT_BYTES", 0)
     on_disk = ours(splade(), tmp_path)
     assert evaluate(on_disk, task_of()) == expected
     runs = [each.observations[0].run for each in (in_memory, on_disk)]

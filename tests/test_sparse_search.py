@@ -12,19 +12,19 @@ import torch
 from sentence_transformers.util import semantic_search
 from sparse_store import filled, random_vectors, sparse, stored
 
-from granite_bench.engine import sparse_search
-from granite_bench.engine.encoder import Encoded
-from granite_bench.engine.run import Documents, Run
-from granite_bench.engine.search import search_exact, similarity_of
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_search import (
+from granite_bench.engine.encoding.encoder import Encoded
+from granite_bench.engine.search import sparse_search
+from granite_bench.engine.search.run import Documents, Run
+from granite_bench.engine.search.search import search_exact, similarity_of
+from granite_bench.engine.search.sparse_search import (
     SparseIndex,
     rank_sparse_candidates,
     search_sparse,
 )
-from granite_bench.engine.sparse_vectors import ResidentSparseVectors
 from granite_bench.engine.sparsity import active_shares, sparsity_of
-from granite_bench.engine.vectors import ResidentVectors
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import ResidentSparseVectors
+from granite_bench.engine.vectors.vectors import ResidentVectors
 
 Dense = npt.NDArray[np.float32]
 

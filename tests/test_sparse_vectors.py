@@ -12,16 +12,16 @@ from safetensors.numpy import load_file
 from sparse_store import CONFIGURATION, DIM, counts, filled, keys_of, random_vectors, sparse, stored
 
 from granite_bench.__main__ import main
-from granite_bench.engine.rows import not_finite, placed
-from granite_bench.engine.shard import shard_bytes
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_vectors import (
+from granite_bench.engine.vectors.rows import not_finite, placed
+from granite_bench.engine.vectors.shard import shard_bytes
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import (
     ResidentSparseVectors,
     SparseVectors,
 )
-from granite_bench.engine.vector_cache import read_cache
-from granite_bench.engine.vector_store import VectorStore
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.vectors.vector_cache import read_cache
+from granite_bench.engine.vectors.vector_store import VectorStore
+from granite_bench.engine.vectors.vectors import StoredVectors
 from granite_bench.errors import StorageError
 
 

@@ -14,9 +14,10 @@ import pytest
 from speed_subjects import few_chunks, tiny_model, tiny_subject, workload
 
 from granite_bench.__main__ import main
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.tokens import Tokens
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.errors import StorageError
+from granite_bench.results.speed_records import read_speed_records
 from granite_bench.speed import measure
 from granite_bench.speed import session as session_module
 from granite_bench.speed.counters import Counters
@@ -36,7 +37,6 @@ from granite_bench.speed.session import Session, measure_speed
 from granite_bench.speed.settings import vary
 from granite_bench.speed.subject import Subject
 from granite_bench.speed.turns import Measurement, ratio_of
-from granite_bench.speed_records import read_speed_records
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from speed_tree import turns_content, write_speed
 
 from granite_bench.errors import BadInput
 from granite_bench.report.speed import lay_out_speed
-from granite_bench.speed_comparison import Turns
-from granite_bench.speed_records import latest, read_speed_records
+from granite_bench.results.speed_comparison import Turns
+from granite_bench.results.speed_records import latest, read_speed_records
 
 FASTER = (2.0, 1.9, 2.1)
 SLOWER = (0.5, 0.48, 0.53)

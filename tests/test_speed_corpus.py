@@ -201,7 +201,7 @@ def test_the_document_template_is_the_engines(written: Callable[[str, str], Path
     """What a run would encode for these rows."""
     from datasets import Dataset
 
-    from granite_bench.engine.texts import DocumentTexts
+    from granite_bench.engine.backends.texts import DocumentTexts
 
     columns = {key: [row.get(key) for row in ROWS] for key in ("title", "text")}
     (expected,) = DocumentTexts(Dataset.from_dict(columns))

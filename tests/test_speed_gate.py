@@ -12,7 +12,7 @@ from granite_bench.comparison.measured import Measured
 from granite_bench.gate.policy import SpeedRule
 from granite_bench.gate.speed_ratio import SharedOptions, Side, speed_ratio
 from granite_bench.gate.speed_verdicts import speed_to
-from granite_bench.speed_comparison import Ratio
+from granite_bench.results.speed_comparison import Ratio
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
 

@@ -11,7 +11,9 @@ import yaml
 
 from granite_bench.errors import BadInput
 from granite_bench.speed.protocol import Protocol, find_protocol, load_protocols
-from granite_bench.suite import is_overview, load_suite, overview_names, suite_names, suites_folder
+from granite_bench.suite.overview import is_overview
+from granite_bench.suite.shipped import overview_names, suite_names, suites_folder
+from granite_bench.suite.suite import load_suite
 
 NAMES = ["chunks-512", "fixed-128", "fixed-512", "fixed-2048", "fixed-8192", "queries"]
 

@@ -14,8 +14,8 @@ from results_tree import CPU, GPU
 from speed_tree import LATENCY, write_speed
 
 from granite_bench.errors import BadInput
-from granite_bench.speed_columns import Conditions, protocol_labels, short_device
-from granite_bench.speed_records import (
+from granite_bench.results.speed_columns import Conditions, protocol_labels, short_device
+from granite_bench.results.speed_records import (
     Latency,
     SpeedRecord,
     Spread,
@@ -413,6 +413,7 @@ def test_a_short_device_still_names_it(label: str, short: str) -> None:
 def test_reading_speed_records_loads_nothing_heavy() -> None:
     """Neither torch nor mteb nor pandas."""
     heavy = {"torch", "transformers", "mteb", "pandas", "matplotlib", "numba"}
-    code = f"import sys, granite_bench.speed_records; print(sorted({heavy} & set(sys.modules)))"
+    name = "granite_bench.results.speed_records"
+    code = f"import sys, {name}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -19,7 +19,6 @@ from results_tree import GPU, suite_of, table_of, write_record, write_result
 from speed_tree import LATENCY, write_speed
 
 from granite_bench.errors import BadInput
-from granite_bench.overview import make_overview
 from granite_bench.report.figures import Box, touch
 from granite_bench.report.layout import lay_out
 from granite_bench.report.page import HOLE, Page
@@ -36,8 +35,10 @@ from granite_bench.report.scatter import (
 from granite_bench.report.speed import lay_out_speed, pictures_of
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
-from granite_bench.suite import Overview, load_suite
-from granite_bench.table import Options, Table, make_table
+from granite_bench.suite.overview import Overview
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables.overview import make_overview
+from granite_bench.tables.table import Options, Table, make_table
 
 EVIL = "<img src=x onerror=alert(1)>"
 ON_GPU: dict[str, Any] = {"hardware": GPU, "dtype": "bfloat16"}

@@ -13,8 +13,8 @@ from beir_folder import write_folder
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 from speed_subjects import CPU, few_chunks, tiny_model, tiny_subject, workload
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
 from granite_bench.errors import BadInput
 from granite_bench.speed.measure import run_pass
 from granite_bench.speed.protocol import find_protocol

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from granite_bench.stats import (
+from granite_bench.stats.bootstrap import (
     BootstrapMean,
     ConfidenceInterval,
     bootstrap_mean,

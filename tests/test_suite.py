@@ -10,13 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.suite import (
-    Suite,
-    load_panel,
-    load_suite,
-    panel_names,
-    suite_names,
-)
+from granite_bench.suite.panel import load_panel
+from granite_bench.suite.shipped import panel_names, suite_names
+from granite_bench.suite.suite import Suite, load_suite
 
 BUILT_IN_TASKS = {
     "PythonStdlibRetrieval",

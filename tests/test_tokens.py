@@ -12,10 +12,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from granite_bench.engine import tokens as tokens_module
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import inputs_of_texts
-from granite_bench.engine.tokens import FastTokenizer, Tokens, counted, estimated
+from granite_bench.engine.backends import tokens as tokens_module
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import inputs_of_texts
+from granite_bench.engine.backends.tokens import FastTokenizer, Tokens, counted, estimated
 
 LINES = [
     "The quick brown fox jumps over the lazy dog and then lies down in the shade of a tree.",

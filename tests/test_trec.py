@@ -12,14 +12,14 @@ import pytest
 import pytrec_eval
 
 from granite_bench.errors import MOST_FAULTS_SHOWN, BadInput
-from granite_bench.store import RANKING_SCHEMA
-from granite_bench.trec import (
+from granite_bench.rankings.trec import (
     qrels_file_name,
     read_trec_run,
     run_file_name,
     trec_qrels,
     trec_run,
 )
+from granite_bench.results.store import RANKING_SCHEMA
 
 
 def rankings(by_query: Mapping[str, Sequence[tuple[str, float]]]) -> pa.Table:

@@ -24,12 +24,12 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from granite_bench.engine import unpadded_attention
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.dense_backend import SentenceTransformersBackend
-from granite_bench.engine.tokens import Tokens, counted
-from granite_bench.engine.unpadded import UnpaddedSentenceTransformer, disagreement, pooled
-from granite_bench.engine.unpadded_attention import (
+from granite_bench.engine.backends import unpadded_attention
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
+from granite_bench.engine.backends.tokens import Tokens, counted
+from granite_bench.engine.backends.unpadded import UnpaddedSentenceTransformer, disagreement, pooled
+from granite_bench.engine.backends.unpadded_attention import (
     PER_SEQUENCE,
     REGISTERED,
     VARLEN,
@@ -37,7 +37,7 @@ from granite_bench.engine.unpadded_attention import (
     varlen_attention,
     varlen_refusal,
 )
-from granite_bench.engine.unpadded_transformer import UnpaddedTransformer, _positions
+from granite_bench.engine.backends.unpadded_transformer import UnpaddedTransformer, _positions
 
 NEEDS_VARLEN = "this torch has no variable-length attention"
 PAD = 1
@@ -585,7 +585,9 @@ def test_too_little_memory_is_no_failure_to_compile(
         raise torch.OutOfMemoryError
 
     unpadded = UnpaddedTransformer(model_of(CONFIGS["BERT"]()), compile=True)
-    monkeypatch.setattr("granite_bench.engine.unpadded_transformer._with_compiled_layers", fail)
+    monkeypatch.setattr(
+        "granite_bench.engine.backends.unpadded_transformer._with_compiled_layers", fail
+    )
     with pytest.raises(torch.OutOfMemoryError):
         unpadded.token_states(ids_of(LENGTHS), LENGTHS)
     assert "compiled" in unpadded.attention

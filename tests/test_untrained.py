@@ -12,9 +12,9 @@ import torch
 from mteb.types import PromptType
 from tiny_geometries import SMALL, n_parameters
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.errors import BadInput
 from granite_bench.speed.geometry import END_ID, N_SPECIAL, PAD_ID, START_ID, Geometry
 from granite_bench.speed.untrained import UntrainedBackend

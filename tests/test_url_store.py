@@ -17,22 +17,22 @@ from url_folders import KINDS, ListingFileSystem, folder_of
 
 import granite_bench
 from granite_bench.__main__ import main
-from granite_bench.disk_space import require_room_for_vectors
-from granite_bench.engine import shard as shard_module
-from granite_bench.engine import vector_store
-from granite_bench.engine.shard import shard_bytes, shard_name
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_vectors import StoredSparseVectors
-from granite_bench.engine.vector_cache import check_shards, read_cache
-from granite_bench.engine.vector_prune import plan_prune, remove
-from granite_bench.engine.vector_store import VectorStore, text_keys
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.vectors import shard as shard_module
+from granite_bench.engine.vectors import vector_store
+from granite_bench.engine.vectors.shard import shard_bytes, shard_name
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import StoredSparseVectors
+from granite_bench.engine.vectors.vector_cache import check_shards, read_cache
+from granite_bench.engine.vectors.vector_prune import plan_prune, remove
+from granite_bench.engine.vectors.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors.vectors import StoredVectors
 from granite_bench.errors import BadInput, StorageError
-from granite_bench.files import Place
-from granite_bench.locations import at_once, entries, open_parts, read, write
-from granite_bench.plan import Plan
-from granite_bench.preparation import prepare
-from granite_bench.urls import parse_place
+from granite_bench.files.local import Place
+from granite_bench.files.locations import at_once, entries, open_parts, read, write
+from granite_bench.files.urls import parse_place
+from granite_bench.planning.disk_space import require_room_for_vectors
+from granite_bench.planning.plan import Plan
+from granite_bench.runner.preparation import prepare
 
 CONFIGURATION = {"model": "org/model", "prompt": "query: "}
 DIM = 4
@@ -537,8 +537,8 @@ def test_a_local_store_does_not_import_what_urls_need() -> None:
     """The start of a run, and of `cache list`, is as quick as it was."""
     code = (
         "import sys; from granite_bench.__main__ import main;"
-        "import granite_bench.engine.vector_cache;"
-        "from granite_bench.urls import parse_place; parse_place('a/b');"
+        "import granite_bench.engine.vectors.vector_cache;"
+        "from granite_bench.files.urls import parse_place; parse_place('a/b');"
         "print({'upath', 'fsspec'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,12 +18,17 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from granite_bench import locations
-from granite_bench.engine.shard import shard_bytes, shard_name
-from granite_bench.engine.vector_index import KEYS_AT_ONCE
-from granite_bench.engine.vector_store import KEY_BYTES, VectorStore, default_folder, text_keys
-from granite_bench.engine.vectors import ResidentVectors, StoredVectors, Vectors
+from granite_bench.engine.vectors.shard import shard_bytes, shard_name
+from granite_bench.engine.vectors.vector_index import KEYS_AT_ONCE
+from granite_bench.engine.vectors.vector_store import (
+    KEY_BYTES,
+    VectorStore,
+    default_folder,
+    text_keys,
+)
+from granite_bench.engine.vectors.vectors import ResidentVectors, StoredVectors, Vectors
 from granite_bench.errors import StorageError
+from granite_bench.files import locations
 
 CONFIGURATION = {
     "model": "org/model",
@@ -443,8 +448,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from granite_bench.engine.vector_store import VectorStore, text_keys
-from granite_bench.engine.vectors import StoredVectors
+from granite_bench.engine.vectors.vector_store import VectorStore, text_keys
+from granite_bench.engine.vectors.vectors import StoredVectors
 
 store = VectorStore(Path(sys.argv[1]), {"model": "org/model"})
 for shard in range(20):
@@ -675,7 +680,7 @@ def test_a_shard_is_read_once_however_often_it_is_asked_for(
 ) -> None:
     """Its own shards not at all."""
     checked: list[str] = []
-    from granite_bench.engine import vector_store
+    from granite_bench.engine.vectors import vector_store
 
     check = vector_store.check
     monkeypatch.setattr(

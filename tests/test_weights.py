@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from results_tree import suite_of, write_result
 
-from granite_bench.results import read_results
-from granite_bench.scores import group_cells, suite_average, task_cell
-from granite_bench.suite import Suite, load_suite, suite_names
-from granite_bench.weights import average_weights, column_weights
+from granite_bench.results.tree import read_results
+from granite_bench.suite.shipped import suite_names
+from granite_bench.suite.suite import Suite, load_suite
+from granite_bench.tables.scores import group_cells, suite_average, task_cell
+from granite_bench.tables.weights import average_weights, column_weights
 
 SUITES = {
     "tasks": suite_of(

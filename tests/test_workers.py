@@ -25,23 +25,24 @@ from granite_bench.cluster.pool import Call, Pool
 from granite_bench.cluster.run import Cluster
 from granite_bench.cluster.session import Seat
 from granite_bench.cluster.worker import Facts, Failed, Worker
-from granite_bench.engine import batch_encoder, host_search
-from granite_bench.engine import encoder as encoder_module
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder, Request
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.encoding import batch_encoder
+from granite_bench.engine.encoding import encoder as encoder_module
+from granite_bench.engine.encoding.encoder import Encoder, Request
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.engine.reranker import Reranker
-from granite_bench.engine.search import NotANumber
+from granite_bench.engine.search import host_search
+from granite_bench.engine.search.search import NotANumber
 from granite_bench.engine.sparse_retriever import SparseRetriever
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.tokens import Tokens
 from granite_bench.engine.variants import Variant
+from granite_bench.engine.vectors.sparse_rows import SparseRows
 from granite_bench.errors import NonFiniteVectors, StorageError, TaskError
-from granite_bench.form_loading import EngineOptions, load_form
-from granite_bench.locations import entries, write
+from granite_bench.files.locations import entries, write
 from granite_bench.models import find_model
-from granite_bench.run_record import describe_run
+from granite_bench.runner.run_record import describe_run
 
 META = ModelMeta.create_empty(overwrites={"name": "test/words", "revision": "1"})
 SOURCE: Any = SimpleNamespace(meta=META, reranking=None, loading=SimpleNamespace(prompts=None))
@@ -494,7 +495,7 @@ def test_vectors_that_are_lost_again_and_again_are_an_error(
 ) -> None:
     """A disk that keeps nothing: said after a few rounds, not tried for ever."""
     there = workers(Load())
-    from granite_bench.engine.vector_store import VectorStore
+    from granite_bench.engine.vectors.vector_store import VectorStore
 
     put = VectorStore.put
 
@@ -568,7 +569,7 @@ def test_a_bad_document_is_named_as_in_one_process(
     title, text = (task["corpus"][11][name] for name in ("title", "text"))
     whole = f"{title} {text}".strip()
     if kind == "reranker":
-        from granite_bench.engine.pairs import pair_text
+        from granite_bench.engine.backends.pairs import pair_text
 
         whole = pair_text("ask query 1", whole)
     load = Load(kind, bad=((whole, np.nan),))

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
-from granite_bench.files import Place
-from granite_bench.urls import parse_place
+from granite_bench.files.local import Place
+from granite_bench.files.urls import parse_place
 
 KINDS = ("path", "file", "memory", "listing")
 """A local path; the same as a URL; an object store; a store that remembers what it listed."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.vectors import Found, OfPart, ResidentVectors
+from granite_bench.engine.vectors.vectors import Found, OfPart, ResidentVectors
 
 
 class VectorsInParts(ResidentVectors):

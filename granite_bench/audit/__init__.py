@@ -24,8 +24,8 @@ from granite_bench.audit.quantities import Gap, Quantity, leaves
 from granite_bench.audit.raw import FactsOf, RawResults
 from granite_bench.audit.rows import contradictions, explained_row, not_its_row, row_mean
 from granite_bench.errors import BadInput, Fault, gathered
-from granite_bench.model_facts import facts_of
-from granite_bench.results import Result, read_results
+from granite_bench.results.tree import Result, read_results
+from granite_bench.tables.model_facts import facts_of
 
 __all__ = [
     "VERDICTS",

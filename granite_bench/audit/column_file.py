@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from granite_bench.yaml_file import load_document
+from granite_bench.files.yaml_file import load_document
 
 FORMAT_VERSION = 1
 

@@ -27,7 +27,8 @@ from granite_bench.audit.quantities import (
     with_variant,
 )
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.suite import Suite, SuiteTask, load_suite, suite_names
+from granite_bench.suite.shipped import suite_names
+from granite_bench.suite.suite import Suite, SuiteTask, load_suite
 
 BUILT_IN = Path(__file__).with_name("columns.yaml")
 

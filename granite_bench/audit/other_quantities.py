@@ -20,7 +20,7 @@ from granite_bench.audit.quantities import (
     without,
 )
 from granite_bench.audit.raw import RawResults, score_of
-from granite_bench.selection import EXTERNAL
+from granite_bench.tables.selection import EXTERNAL
 
 _METRICS = (
     "main_score", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5", "ndcg_at_20", "ndcg_at_100", "map_at_10",

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from granite_bench.audit.quantities import Fact, Gap, Mean, Quantity, TaskScore, Variant
-from granite_bench.model_facts import ModelFacts, facts_of
-from granite_bench.results import Result
-from granite_bench.scores import Evaluation, metric_names
-from granite_bench.selection import EXTERNAL
+from granite_bench.results.tree import Result
+from granite_bench.tables.model_facts import ModelFacts, facts_of
+from granite_bench.tables.scores import Evaluation, metric_names
+from granite_bench.tables.selection import EXTERNAL
 
 _SAME_METRIC = {
     "accuracy_at_1": ("accuracy_at_1", "hit_rate_at_1", "precision_at_1"),

@@ -14,14 +14,14 @@ from sentence_transformers import SimilarityFunction
 from granite_bench.cluster.pool import Pool
 from granite_bench.cluster.shards import PoolEncoder
 from granite_bench.cluster.worker import Facts
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.form_loading import EngineOptions
 from granite_bench.engine.forms import Form
 from granite_bench.engine.reranker import Reranker
 from granite_bench.engine.sparse_retriever import SparseRetriever
-from granite_bench.engine.tokens import Tokens
-from granite_bench.form_loading import EngineOptions
 from granite_bench.models import ModelSource
 
 

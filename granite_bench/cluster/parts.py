@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from granite_bench.cluster.pool import Call, Gone, Pool
 from granite_bench.cluster.worker import Computed, Lost
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Restore
-from granite_bench.engine.places import Places
-from granite_bench.engine.rows import Rows, placed
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_vectors import ResidentSparseVectors
-from granite_bench.engine.vectors import (
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.encoding.encoder import Restore
+from granite_bench.engine.vectors.places import Places
+from granite_bench.engine.vectors.rows import Rows, placed
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import ResidentSparseVectors
+from granite_bench.engine.vectors.vectors import (
     Found,
     OfPart,
     ResidentVectors,

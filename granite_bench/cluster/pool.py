@@ -21,7 +21,7 @@ from granite_bench.cluster.member import Member, other_vectors, other_versions, 
 from granite_bench.cluster.session import Seat
 from granite_bench.cluster.worker import Facts, Failed, LoadForm, ShardDone, Worker
 from granite_bench.errors import TaskError
-from granite_bench.files import Place
+from granite_bench.files.local import Place
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from granite_bench.cluster.forms import form_of_workers
 from granite_bench.cluster.options import ClusterOptions
 from granite_bench.cluster.pool import Pool
 from granite_bench.cluster.session import Seat, connected
-from granite_bench.engine.encoder import Request
+from granite_bench.engine.encoding.encoder import Request
+from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.engine.forms import Form
 from granite_bench.errors import StorageError
-from granite_bench.files import Place
-from granite_bench.form_loading import EngineOptions, load_form
-from granite_bench.locations import remove, write
+from granite_bench.files.local import Place
+from granite_bench.files.locations import remove, write
 from granite_bench.models import ModelSource
 
 Say = Callable[[str], None]

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from granite_bench.cluster.parts import VectorsOfWorkers
 from granite_bench.cluster.pool import Call, Pool
 from granite_bench.cluster.worker import Facts, ShardDone
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.batch_encoder import Shard
-from granite_bench.engine.encoder import Restore
-from granite_bench.engine.places import Places
-from granite_bench.engine.rows import Rows
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.encoding.batch_encoder import Shard
+from granite_bench.engine.encoding.encoder import Restore
+from granite_bench.engine.vectors.places import Places
+from granite_bench.engine.vectors.rows import Rows
 
 FIRST_ELSEWHERE = 1 << 24
 """The number of the first shard that workers write; those found in the store have lower ones."""

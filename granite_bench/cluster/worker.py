@@ -24,20 +24,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.batch_encoder import BatchEncoder, Shard
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.encoding.batch_encoder import BatchEncoder, Shard
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.form_loading import free_memory
 from granite_bench.engine.forms import Form
 from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.reranker import Reranker, RerankerOfMteb
-from granite_bench.engine.search import NotANumber
+from granite_bench.engine.search.search import NotANumber
 from granite_bench.engine.sparse_retriever import SparseRetriever
-from granite_bench.engine.vector_store import text_keys
-from granite_bench.engine.vectors import OfPart, Vectors
+from granite_bench.engine.vectors.vector_store import text_keys
+from granite_bench.engine.vectors.vectors import OfPart, Vectors
 from granite_bench.errors import GraniteBenchError, StorageError, TaskError
-from granite_bench.files import Place
-from granite_bench.form_loading import free_memory
-from granite_bench.locations import WHAT_TO_CHECK, reason, stamp_of
+from granite_bench.files.local import Place
+from granite_bench.files.locations import WHAT_TO_CHECK, reason, stamp_of
 from granite_bench.provenance import hardware, package_versions
 
 KEPT_PARTS = 2

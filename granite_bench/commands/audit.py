@@ -59,7 +59,7 @@ def audit_command(
 ) -> None:
     """Audit published tables, and print what was found or write it to *out*."""
     from granite_bench.audit import audit, summarize
-    from granite_bench.files import write_atomically
+    from granite_bench.files.local import write_atomically
     from granite_bench.report.audit import as_csv, as_text, audit_page, print_audit
     from granite_bench.report.index import write_page
     from granite_bench.report.text import terminal

@@ -14,11 +14,11 @@ from granite_bench.commands.group import Commands
 from granite_bench.commands.options import vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
-from granite_bench.files import Place, size_text
+from granite_bench.files.local import Place, size_text
 
 if TYPE_CHECKING:
-    from granite_bench.engine.vector_cache import CachedConfiguration
-    from granite_bench.engine.vector_prune import Removed
+    from granite_bench.engine.vectors.vector_cache import CachedConfiguration
+    from granite_bench.engine.vectors.vector_prune import Removed
 
 _SHOWN = ("revision", "role", "dtype", "truncated_to", "prompt")
 """Settings that have a column of their own."""
@@ -56,7 +56,7 @@ def cache() -> None:
 )
 def list_(vectors: str | None, form: str) -> None:
     """List what vectors are kept: models, settings, texts, size, when last used."""
-    from granite_bench.engine.vector_cache import differing
+    from granite_bench.engine.vectors.vector_cache import differing
 
     folder, cached = _cached(vectors)
     if form == "json":
@@ -94,8 +94,8 @@ def verify(vectors: str | None, repair: bool) -> None:
     """
     from tqdm import tqdm
 
-    from granite_bench.engine.vector_cache import check_shards
-    from granite_bench.engine.vector_prune import remove_broken
+    from granite_bench.engine.vectors.vector_cache import check_shards
+    from granite_bench.engine.vectors.vector_prune import remove_broken
 
     folder, cached = _cached(vectors)
     checked = []
@@ -157,7 +157,7 @@ def prune(
     A model with its settings goes or stays as a whole. Folders of older formats, unreadable ones,
     and what killed runs left always go.
     """
-    from granite_bench.engine.vector_prune import (
+    from granite_bench.engine.vectors.vector_prune import (
         left_bytes,
         parse_age,
         parse_size,
@@ -199,9 +199,9 @@ def prune(
 
 def _cached(vectors: str | None) -> tuple[Place, list[CachedConfiguration]]:
     """The folder, and what is in it; the usual folder need not be there, a named one must."""
-    from granite_bench.engine.vector_cache import read_cache
-    from granite_bench.engine.vector_store import default_folder
-    from granite_bench.urls import parse_place
+    from granite_bench.engine.vectors.vector_cache import read_cache
+    from granite_bench.engine.vectors.vector_store import default_folder
+    from granite_bench.files.urls import parse_place
 
     if vectors is None:
         usual = default_folder()

@@ -207,7 +207,7 @@ class _Outputs:
 
     def write(self, check: Check) -> None:
         """The check, to all that was asked for."""
-        from granite_bench.files import write_atomically
+        from granite_bench.files.local import write_atomically
         from granite_bench.report.gate import as_json, print_check, step_summary
         from granite_bench.report.github import check_annotations
         from granite_bench.report.junit import as_junit
@@ -243,7 +243,7 @@ class _Outputs:
         self._annotate(refusal_annotations(faults))
 
     def _write_refusal(self, faults: Sequence[Fault], status: str) -> None:
-        from granite_bench.files import write_atomically
+        from granite_bench.files.local import write_atomically
         from granite_bench.report.gate import refusal_as_json, refusal_summary
         from granite_bench.report.junit import refusal_as_junit
 
@@ -282,8 +282,8 @@ class _Reproduction:
 
     def __call__(self, model: str, settings: Mapping[str, Any], task: str, *, run: bool) -> str:
         """See checking.Reproduce."""
-        from granite_bench.run_command import RUN_OPTIONS
-        from granite_bench.variant_settings import name_without
+        from granite_bench.tables.run_command import RUN_OPTIONS
+        from granite_bench.tables.variant_settings import name_without
 
         without = {*_NOT_AGAIN, *(("models", "panel") if model else ())}
         missing = run and "no_run" in self._given

@@ -157,7 +157,7 @@ def put_side_by_side(
     """
     from granite_bench.comparison import side_by_side
     from granite_bench.comparison.candidates import find_candidates
-    from granite_bench.suite import load_suite
+    from granite_bench.suite.suite import load_suite
 
     candidates = find_candidates(models, load_suite(source), results, source=source)
     return side_by_side.put_side_by_side(candidates, n_changed=n_changed, **options)
@@ -166,7 +166,7 @@ def put_side_by_side(
 def _texts(side: SideBySide, mirror: Path | None) -> Any:
     from granite_bench.comparison.changed_queries import wanted_texts
     from granite_bench.comparison.task_texts import read_texts
-    from granite_bench.mirror import mirror_folder
+    from granite_bench.offline.mirror import mirror_folder
 
     wanted = wanted_texts((pair.comparison.one, pair.changed) for pair in side.pairs)
     return read_texts(side.suite, wanted, source=side.source, mirror=mirror_folder(mirror))
@@ -174,7 +174,7 @@ def _texts(side: SideBySide, mirror: Path | None) -> Any:
 
 def write_comparison(report: ComparisonReport, form: str, out: Path | None) -> None:
     """Print a comparison, or write it; its page goes to the reports where *out* is None."""
-    from granite_bench.files import write_atomically
+    from granite_bench.files.local import write_atomically
     from granite_bench.report import comparison_formats
 
     if form == "terminal" and out is None:

@@ -15,7 +15,7 @@ from granite_bench.console import print_rows
 from granite_bench.errors import ExitCode
 
 if TYPE_CHECKING:
-    from granite_bench.encoding_ahead import Filled
+    from granite_bench.runner.encoding_ahead import Filled
 
 
 class Shard(click.ParamType[Any]):
@@ -74,8 +74,8 @@ def encode(suite: str | None, shard: tuple[int, int], **options: Any) -> None:
     and a run then finds it there. A share that was killed goes on where it was. docs/clusters.md
     has a script for Slurm.
     """
-    from granite_bench.disk_space import require_room_for_vectors
-    from granite_bench.encoding_ahead import fill_store
+    from granite_bench.planning.disk_space import require_room_for_vectors
+    from granite_bench.runner.encoding_ahead import fill_store
 
     prepared = prepare_run(suite, **options)
     vectors = prepared.options.vectors

@@ -53,9 +53,9 @@ def export(
     """
     from granite_bench.exported import exports_folder
     from granite_bench.exported.writing import export as write
-    from granite_bench.files import size_text
-    from granite_bench.mirror import mirror_folder
+    from granite_bench.files.local import size_text
     from granite_bench.models import Loading, find_model
+    from granite_bench.offline.mirror import mirror_folder
 
     source = find_model(model, mirror=mirror_folder(mirror), loading=Loading(trusted=trusted))
     folder = out or exports_folder(source.meta.name or model, source.meta.revision)

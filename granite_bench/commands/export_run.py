@@ -56,8 +56,8 @@ def export_run(
     ArguAna, is left out, so that "trec_eval -c -m ndcg_cut.10 QRELS RUN" gives the scores of the
     results.
     """
-    from granite_bench.mirror import mirror_folder
-    from granite_bench.trec_export import export_rankings
+    from granite_bench.offline.mirror import mirror_folder
+    from granite_bench.rankings.trec_export import export_rankings
 
     exported = export_rankings(
         results,

@@ -67,8 +67,8 @@ def fetch(
         return
     if not (suite or task_names or model_names):
         raise click.UsageError("nothing to fetch: name a suite, or give --task or --model")
-    from granite_bench.fetch import fetch as fetch_all
-    from granite_bench.fetch_plan import COLUMNS, describe, plan_fetch
+    from granite_bench.offline.fetch import fetch as fetch_all
+    from granite_bench.offline.fetch_plan import COLUMNS, describe, plan_fetch
 
     plan = plan_fetch(*_wanted(suite, task_names, model_names), folder)
     print_rows(COLUMNS, describe(plan))
@@ -92,8 +92,8 @@ def fetch(
 
 
 def _verify(folder: Path) -> None:
-    from granite_bench.mirror import read_manifest
-    from granite_bench.mirror import verify as verify_mirror
+    from granite_bench.offline.mirror import read_manifest
+    from granite_bench.offline.mirror import verify as verify_mirror
 
     faults = verify_mirror(folder)
     if faults:
@@ -106,7 +106,8 @@ def _wanted(
 ) -> tuple[list[AbsTask], list[ModelMeta]]:
     """The tasks of a suite or an overview, and what is named beside it; built-in ones need none."""
     from granite_bench.models.lookup import look_up
-    from granite_bench.suite import is_overview, load_overview, load_suite
+    from granite_bench.suite.overview import is_overview, load_overview
+    from granite_bench.suite.suite import load_suite
     from granite_bench.tasks import BUILT_IN, find_task, known_task_names
 
     faults: list[Fault] = []

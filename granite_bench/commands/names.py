@@ -14,7 +14,8 @@ from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 
 if TYPE_CHECKING:
-    from granite_bench.suite import Overview, Suite
+    from granite_bench.suite.overview import Overview
+    from granite_bench.suite.suite import Suite
 
 
 @click.group(
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def suites(ctx: click.Context) -> None:
     """List the suites, or show one."""
     if ctx.invoked_subcommand is None:
-        from granite_bench.suite import load_overview, load_suite, overview_names, suite_names
+        from granite_bench.suite.overview import load_overview
+        from granite_bench.suite.shipped import overview_names, suite_names
+        from granite_bench.suite.suite import load_suite
 
         rows = [(s.name, f"{len(s.tasks)} tasks", s.title) for s in map(load_suite, suite_names())]
         rows += [
@@ -47,7 +50,8 @@ def show(name: str) -> None:
     The tasks of a suite and how they are averaged, or the suites of an overview. NAME may be a
     YAML file.
     """
-    from granite_bench.suite import is_overview, load_overview, load_suite
+    from granite_bench.suite.overview import is_overview, load_overview
+    from granite_bench.suite.suite import load_suite
 
     if is_overview(name):
         _show_overview(load_overview(name))
@@ -74,7 +78,7 @@ def show(name: str) -> None:
 
 
 def _show_overview(overview: Overview) -> None:
-    from granite_bench.suite import load_suite
+    from granite_bench.suite.suite import load_suite
 
     click.echo(f"{overview.name}: {overview.title}\n{overview.description.strip()}")
     click.echo(f"average over suites; panel: {overview.panel or '-'}")
@@ -106,7 +110,8 @@ def _show_variants(shown: Suite | Overview) -> None:
 )
 def panels() -> None:
     """List the panels: sets of models to run or to show together."""
-    from granite_bench.suite import load_panel, panel_names
+    from granite_bench.suite.panel import load_panel
+    from granite_bench.suite.shipped import panel_names
 
     for panel in map(load_panel, panel_names()):
         click.echo(f"{panel.name}: {panel.title}")

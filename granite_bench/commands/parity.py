@@ -57,15 +57,15 @@ def parity(
     Their vectors, nDCG@10, speed and size, on the tasks of SUITE or those given with --task. What
     is missing is run, on the CPU, with all dimensions and float32 vectors.
     """
-    from granite_bench.files import write_atomically
-    from granite_bench.mirror import mirror_folder
+    from granite_bench.files.local import write_atomically
+    from granite_bench.offline.mirror import mirror_folder
     from granite_bench.parity import compare_backends, exported_variants
-    from granite_bench.preparation import prepare
     from granite_bench.report.index import write_page
     from granite_bench.report.parity import as_json, parity_page, print_parity
     from granite_bench.report.text import terminal
-    from granite_bench.results import settings_text
-    from granite_bench.suite import is_overview
+    from granite_bench.results.tree import settings_text
+    from granite_bench.runner.preparation import prepare
+    from granite_bench.suite.overview import is_overview
 
     if options["suite"] is not None and is_overview(options["suite"]):
         raise click.UsageError("name one suite; an overview has several")

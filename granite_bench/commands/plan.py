@@ -16,7 +16,7 @@ from granite_bench.commands.given import given_options
 from granite_bench.commands.help import Command, under
 from granite_bench.commands.run_options import prepare_run, run_options, subset_option
 from granite_bench.console import count_text, print_rows
-from granite_bench.files import size_text
+from granite_bench.files.local import size_text
 
 if TYPE_CHECKING:
     from granite_bench.forecast.estimate import Estimate
@@ -130,7 +130,7 @@ def plan(
 
 def _print(forecast: Forecast, *, n_done: int) -> None:
     from granite_bench.forecast.forecast import duration_text, hours_text, unknown_texts
-    from granite_bench.variant_settings import name_without
+    from granite_bench.tables.variant_settings import name_without
 
     held = "GPU-hours" if forecast.device.is_gpu else "machine-hours"
     share = forecast.n_devices / forecast.n_workers
@@ -186,7 +186,7 @@ def _say(line: str, *, indent: str = "") -> None:
 
 def _settings_lines(forecast: Forecast, names: Sequence[str]) -> list[str]:
     """What makes the rows differ from the published models."""
-    from granite_bench.results import settings_text
+    from granite_bench.results.tree import settings_text
 
     each = [settings_text(model.settings) for model in forecast.models]
     if len(set(each)) == 1 and each[0]:

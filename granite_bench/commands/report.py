@@ -149,12 +149,12 @@ def _card(
     form: str,
     out: Path | None,
 ) -> None:
-    from granite_bench.files import write_atomically
+    from granite_bench.files.local import write_atomically
     from granite_bench.report import model_card_formats
     from granite_bench.report.index import write_page
     from granite_bench.report.model_card import card_of, file_name
     from granite_bench.report.model_index import model_index
-    from granite_bench.suite import is_overview, load_overview
+    from granite_bench.suite.overview import is_overview, load_overview
 
     for name in filter(is_overview, suites):
         parts = " ".join(each.suite for each in load_overview(name).suites)

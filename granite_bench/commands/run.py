@@ -14,7 +14,7 @@ from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 
 if TYPE_CHECKING:
-    from granite_bench.plan import Plan
+    from granite_bench.planning.plan import Plan
 
 
 @click.command(

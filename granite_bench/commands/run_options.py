@@ -20,7 +20,7 @@ from granite_bench.commands.options import (
 from granite_bench.devices import BACKENDS, DTYPES, PRECISIONS
 
 if TYPE_CHECKING:
-    from granite_bench.preparation import PreparedRun
+    from granite_bench.runner.preparation import PreparedRun
 
 _WHAT = under(
     "What to run",
@@ -237,8 +237,8 @@ def prepare_run(
     Raises:
         BadInput: all that is wrong with them.
     """
-    from granite_bench.preparation import prepare
-    from granite_bench.suite import load_panel
+    from granite_bench.runner.preparation import prepare
+    from granite_bench.suite.panel import load_panel
 
     # What was not given keeps the default of prepare.
     given = {name: value for name, value in options.items() if value is not None}

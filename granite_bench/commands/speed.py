@@ -167,7 +167,7 @@ def speed(
     """
     from granite_bench.devices import best_device, device_faults
     from granite_bench.errors import BadInput, Fault
-    from granite_bench.mirror import mirror_folder
+    from granite_bench.offline.mirror import mirror_folder
     from granite_bench.speed.protocol import find_protocol
     from granite_bench.speed.session import measure_speed
     from granite_bench.speed.settings import vary
@@ -214,7 +214,7 @@ _HEADS = {
 
 
 def _print(session: Session) -> None:
-    from granite_bench.speed_comparison import Turns
+    from granite_bench.results.speed_comparison import Turns
 
     records, paths = session.records, session.paths
     if session.measurements[0].latencies:

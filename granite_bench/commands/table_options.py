@@ -72,9 +72,11 @@ def make_table(
     **options: Any,
 ) -> Any:
     """The table of a suite, or of an overview, by its name or file."""
-    from granite_bench import table
-    from granite_bench.overview import make_overview
-    from granite_bench.suite import is_overview, load_overview, load_panel, load_suite
+    from granite_bench.suite.overview import is_overview, load_overview
+    from granite_bench.suite.panel import load_panel
+    from granite_bench.suite.suite import load_suite
+    from granite_bench.tables import table
+    from granite_bench.tables.overview import make_overview
 
     named = [f"local/{Path(m).resolve().name}" if Path(m).is_dir() else m for m in models]
     shown = [*named, *(load_panel(panel).models if panel else ())]

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, did_you_mean, gathered
-from granite_bench.mirror import model_hash
+from granite_bench.offline.mirror import model_hash
 from granite_bench.printed import some
-from granite_bench.results import read_results
-from granite_bench.scores import task_names
-from granite_bench.suite import Suite
-from granite_bench.table import Options, Row, Table, make_table
-from granite_bench.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
+from granite_bench.results.tree import read_results
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import task_names
+from granite_bench.tables.table import Options, Row, Table, make_table
+from granite_bench.tables.variant_settings import DIM, MAX_LENGTH, PRECISION, name_without
 
 SHORT_SETTINGS: Mapping[str, str] = {"dim": DIM, "precision": PRECISION, "length": MAX_LENGTH}
 """What may be typed for a setting of a variant."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from granite_bench.comparison.measured import Measured
 from granite_bench.comparison.task_texts import Wanted
 from granite_bench.errors import BadInput, Fault
-from granite_bench.parquet_file import column_names, read_rows
-from granite_bench.results import Result
-from granite_bench.scores import Evaluation
-from granite_bench.significance import TIE
+from granite_bench.files.parquet_file import column_names, read_rows
+from granite_bench.results.tree import Result
+from granite_bench.stats.significance import TIE
+from granite_bench.tables.scores import Evaluation
 
 _MEND = "move it and the task's result away and run the task again"
 

@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 from granite_bench.comparison.money import Money, runs_of
 from granite_bench.comparison.shared_speeds import shared_notes, speeds_of_rows
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.speed_columns import Conditions, Speed, protocol_labels
-from granite_bench.speed_comparison import Ratio
-from granite_bench.speed_records import SpeedRecord
-from granite_bench.table import Row
-from granite_bench.variant_settings import (
+from granite_bench.results.speed_columns import Conditions, Speed, protocol_labels
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.results.speed_records import SpeedRecord
+from granite_bench.tables.table import Row
+from granite_bench.tables.variant_settings import (
     FIRST_STAGE,
     bytes_per_million,
     dimension_of,

@@ -17,16 +17,7 @@ import numpy as np
 
 from granite_bench.comparison.likeness import Unlike, unlike
 from granite_bench.comparison.measured import Measured, QueryScores
-from granite_bench.scores import Evaluation, evaluations_of
-from granite_bench.significance import (
-    Tally,
-    detectable_difference,
-    effect_size,
-    holm,
-    randomisation_p,
-    tally,
-)
-from granite_bench.stats import (
+from granite_bench.stats.bootstrap import (
     LEAST_UNITS,
     BootstrapMean,
     ConfidenceInterval,
@@ -35,8 +26,17 @@ from granite_bench.stats import (
     interval_over_units,
     weighted_mean,
 )
-from granite_bench.suite import Suite, SuiteTask
-from granite_bench.weights import Weights, average_weights, column_weights
+from granite_bench.stats.significance import (
+    Tally,
+    detectable_difference,
+    effect_size,
+    holm,
+    randomisation_p,
+    tally,
+)
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation, evaluations_of
+from granite_bench.tables.weights import Weights, average_weights, column_weights
 
 ALPHA = 0.05
 """The level of tests, and one less the confidence of intervals."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from granite_bench.comparison.measured import Measured, Provenance
 from granite_bench.printed import some
-from granite_bench.scores import Evaluation
-from granite_bench.variant_settings import MAX_LENGTH, name_without
+from granite_bench.tables.scores import Evaluation
+from granite_bench.tables.variant_settings import MAX_LENGTH, name_without
 
 MOST_NAMED = 3
 """Evaluations that are named of those that differ alike."""

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from granite_bench.errors import BadInput, Fault, gathered
-from granite_bench.parquet_file import column_names, read_rows
-from granite_bench.results import Result
-from granite_bench.scores import Evaluation, evaluations_of, score_of, task_cell
-from granite_bench.stats import Floats
-from granite_bench.suite import Suite, SuiteTask
-from granite_bench.table import Row
-from granite_bench.variant_settings import length_of
+from granite_bench.files.parquet_file import column_names, read_rows
+from granite_bench.results.tree import Result
+from granite_bench.stats.bootstrap import Floats
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation, evaluations_of, score_of, task_cell
+from granite_bench.tables.table import Row
+from granite_bench.tables.variant_settings import length_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from granite_bench.table import Row
+from granite_bench.tables.table import Row
 
 
 def runs_of(row: Row) -> list[Mapping[str, Any]]:

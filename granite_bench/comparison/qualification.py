@@ -9,11 +9,11 @@ from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.money import is_served
 from granite_bench.comparison.requirements import QUANTITIES, Requirement, groupings
 from granite_bench.printed import some
-from granite_bench.run_command import finish, model_argument
-from granite_bench.scores import Cell, group_cells, task_cell
-from granite_bench.suite import Suite
-from granite_bench.table import Row, Table
-from granite_bench.variant_settings import FIRST_STAGE
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.run_command import finish, model_argument
+from granite_bench.tables.scores import Cell, group_cells, task_cell
+from granite_bench.tables.table import Row, Table
+from granite_bench.tables.variant_settings import FIRST_STAGE
 
 SUITE_RUN = "suite-run"
 """What the names of protocols begin with whose figures fall out of a run."""

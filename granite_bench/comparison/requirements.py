@@ -18,9 +18,9 @@ from typing import Literal
 
 from granite_bench.comparison.costs import Cost
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.scores import evaluations_of
-from granite_bench.suite import Grouping, Suite
-from granite_bench.table import Row
+from granite_bench.suite.suite import Grouping, Suite
+from granite_bench.tables.scores import evaluations_of
+from granite_bench.tables.table import Row
 
 OPTION = "--require"
 AVERAGE = "average"

@@ -12,7 +12,7 @@ from itertools import pairwise
 from granite_bench.comparison.differences import ALPHA, Comparison, compare_scores
 from granite_bench.comparison.measured import measured_rows
 from granite_bench.printed import some
-from granite_bench.table import Table
+from granite_bench.tables.table import Table
 
 
 @dataclass(frozen=True)

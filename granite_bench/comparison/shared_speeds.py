@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from granite_bench.speed_columns import Speed
-from granite_bench.table import Row
-from granite_bench.variant_settings import DIM, PRECISION, name_without
+from granite_bench.results.speed_columns import Speed
+from granite_bench.tables.table import Row
+from granite_bench.tables.variant_settings import DIM, PRECISION, name_without
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from granite_bench.comparison.measured import measured_rows
 from granite_bench.comparison.qualification import reasons_against
 from granite_bench.comparison.requirements import Requirement, read_requirements
 from granite_bench.errors import BadInput, Fault
-from granite_bench.pareto import Better, beaten_by
-from granite_bench.results import Result
-from granite_bench.run_command import reproduce
-from granite_bench.suite import Suite
-from granite_bench.variant_settings import MAX_LENGTH
+from granite_bench.results.tree import Result
+from granite_bench.stats.pareto import Better, beaten_by
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.run_command import reproduce
+from granite_bench.tables.variant_settings import MAX_LENGTH
 
 FIGURES: Mapping[str, tuple[str, Better]] = {
     "average": ("score", "more"),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault, first_line
-from granite_bench.scores import Evaluation
-from granite_bench.suite import Suite, SuiteTask
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _of_task(
 
 
 def _texts(data: Mapping[str, Any], wanted: Wanted) -> Texts:
-    from granite_bench.engine.texts import DocumentTexts, query_texts
+    from granite_bench.engine.backends.texts import DocumentTexts, query_texts
 
     docs, doc_ids = _rows(data["corpus"], wanted.docs)
     queries, query_ids = _rows(data["queries"], wanted.queries)
@@ -129,7 +129,7 @@ def _rows(dataset: Any, wanted: frozenset[str]) -> tuple[Any, list[str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from granite_bench.engine.texts import document_ids
+    from granite_bench.engine.backends.texts import document_ids
 
     ids = document_ids(dataset)
     places = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(wanted), ids.type))).to_pylist()

@@ -15,15 +15,15 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import EncoderProtocol
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.encoder import Encoded, Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.texts import DocumentTexts, document_ids, query_texts
+from granite_bench.engine.encoding.encoder import Encoded, Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
-from granite_bench.engine.run import Documents, Run
-from granite_bench.engine.search import similarity_of
-from granite_bench.engine.texts import DocumentTexts, document_ids, query_texts
+from granite_bench.engine.search.run import Documents, Run
+from granite_bench.engine.search.search import similarity_of
 from granite_bench.engine.variants import CODED, Variant
-from granite_bench.engine.vectors import ResidentVectors, Vectors
+from granite_bench.engine.vectors.vectors import ResidentVectors, Vectors
 from granite_bench.errors import NonFiniteVectors, TaskError
 
 

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 
 from mteb.models import ModelMeta, SearchEncoderWrapper, SearchProtocol
 
-from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend, has_backend
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
+from granite_bench.engine.encoding.encoder import Encoder
 from granite_bench.engine.endpoint.embeddings import EndpointModel
 from granite_bench.engine.endpoint.reranker import EndpointCrossEncoder
 from granite_bench.engine.observed_search import ObservedSearch

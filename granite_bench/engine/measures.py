@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from granite_bench.engine.run import Run
+from granite_bench.engine.search.run import Run
 
 NOT_FOUND = np.iinfo(np.int64).max
 """The rank of a document that the run does not have: beyond every cut-off."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.pairs import PairsCost
+from granite_bench.engine.backends.pairs import PairsCost
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.sparsity import Sparsity
 
 LATENCY_QUERIES = 32

@@ -19,15 +19,21 @@ from datasets import Dataset
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import CrossEncoderProtocol, CrossEncoderWrapper, SearchCrossEncoderWrapper
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.batching import token_budget_batches
-from granite_bench.engine.cross_encoder import CrossEncoderBackend
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.cross_encoder import CrossEncoderBackend
+from granite_bench.engine.backends.pairs import (
+    Pairs,
+    PairsCost,
+    PairTexts,
+    cut_to_tokens,
+    find_pairs,
+)
+from granite_bench.engine.backends.texts import document_ids, query_texts
+from granite_bench.engine.encoding.batching import token_budget_batches
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
-from granite_bench.engine.pairs import Pairs, PairsCost, PairTexts, cut_to_tokens, find_pairs
-from granite_bench.engine.run import Run
-from granite_bench.engine.texts import document_ids, query_texts
+from granite_bench.engine.search.run import Run
 from granite_bench.errors import NonFiniteVectors, TaskError
 
 

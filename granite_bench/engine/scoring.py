@@ -32,7 +32,7 @@ from granite_bench.engine.measures import (
     ranked_places,
     trec_measures,
 )
-from granite_bench.engine.run import Run
+from granite_bench.engine.search.run import Run
 
 if TYPE_CHECKING:
     from mteb.types import RetrievalEvaluationResult

@@ -11,21 +11,21 @@ import numpy.typing as npt
 from datasets import Dataset
 from mteb.models.sentence_transformer_wrapper import SparseEncoderWrapper
 
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.sparse_backend import SparseEncoderBackend
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoded, Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.run import Run
-from granite_bench.engine.sparse_backend import SparseEncoderBackend
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.sparse_search import (
+from granite_bench.engine.encoding.encoder import Encoded, Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.search.run import Run
+from granite_bench.engine.search.sparse_search import (
     SparseIndex,
     rank_sparse_candidates,
     search_sparse,
 )
-from granite_bench.engine.sparse_vectors import ResidentSparseVectors, SparseVectors
 from granite_bench.engine.sparsity import active_shares, sparsity_of
 from granite_bench.engine.variants import Variant
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.sparse_vectors import ResidentSparseVectors, SparseVectors
 from granite_bench.errors import TaskError
 
 SIMILARITIES = ("dot", "cosine")

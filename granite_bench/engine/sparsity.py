@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.encoder import Encoded
-from granite_bench.engine.sparse_rows import SparseRows
-from granite_bench.engine.vectors import Vectors
+from granite_bench.engine.encoding.encoder import Encoded
+from granite_bench.engine.vectors.sparse_rows import SparseRows
+from granite_bench.engine.vectors.vectors import Vectors
 
 VECTORS_PER_BLOCK = 16_384
 

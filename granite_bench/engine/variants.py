@@ -21,10 +21,15 @@ import numpy.typing as npt
 import torch
 from sentence_transformers.util import quantize_embeddings
 
-from granite_bench.engine.rows import Dense
-from granite_bench.engine.run import Documents, Run
-from granite_bench.engine.search import Similarity, rank_candidates, search_exact, similarity_of
-from granite_bench.engine.vectors import Found, OfPart, Vectors
+from granite_bench.engine.search.run import Documents, Run
+from granite_bench.engine.search.search import (
+    Similarity,
+    rank_candidates,
+    search_exact,
+    similarity_of,
+)
+from granite_bench.engine.vectors.rows import Dense
+from granite_bench.engine.vectors.vectors import Found, OfPart, Vectors
 from granite_bench.errors import TaskError
 
 RESCORE_MULTIPLIER = 2

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from granite_bench.devices import BackendName
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import as_one_name, cache_folder
-from granite_bench.mirror import files_under
+from granite_bench.files.local import as_one_name, cache_folder
+from granite_bench.offline.mirror import files_under
 
 PATTERNS: dict[BackendName, str] = {"onnx": "*.onnx", "openvino": "openvino*.xml"}
 """sentence-transformers' own; the names that are taken when none is asked for are below."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.speed_columns import device_label
+from granite_bench.results.speed_columns import device_label
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from granite_bench.files import size_text
+from granite_bench.engine.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
+from granite_bench.files.local import size_text
 from granite_bench.forecast.devices import Device, this_device
 from granite_bench.forecast.estimate import NOTHING, Estimate
 from granite_bench.forecast.languages import bases_text
@@ -21,9 +22,8 @@ from granite_bench.forecast.simulation import Cluster, Simulated, simulate
 from granite_bench.forecast.sizes import Sizes, sizes_of, vector_bytes
 from granite_bench.forecast.texts import Reading, TaskTexts
 from granite_bench.forecast.work import ModelLoad, assumptions, dims_of, model_work
-from granite_bench.form_loading import TOKEN_BUDGET_CPU, TOKEN_BUDGET_GPU
 from granite_bench.models import ModelSource
-from granite_bench.plan import Job, Plan, by_task
+from granite_bench.planning.plan import Job, Plan, by_task
 from granite_bench.printed import some
 
 STORE_BYTES_PER_SECOND = 500e6

@@ -10,7 +10,7 @@ from granite_bench.cluster.session import Seat
 from granite_bench.errors import BadInput
 from granite_bench.forecast.devices import Device, find_kind, this_device
 from granite_bench.forecast.forecast import forecast_of
-from granite_bench.plan import Plan
+from granite_bench.planning.plan import Plan
 
 
 def forecast_lines(

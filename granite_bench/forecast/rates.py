@@ -18,10 +18,10 @@ from granite_bench.forecast.devices import Device
 from granite_bench.forecast.estimate import Estimate
 from granite_bench.forecast.reader import Reader
 from granite_bench.models import ModelSource
-from granite_bench.results import Result, read_results, results_root
+from granite_bench.results.speed_columns import device_label
+from granite_bench.results.speed_records import SpeedRecord, read_speed_records
+from granite_bench.results.tree import Result, read_results, results_root
 from granite_bench.speed.geometry import flops
-from granite_bench.speed_columns import device_label
-from granite_bench.speed_records import SpeedRecord, read_speed_records
 
 UTILISATION = {
     "gpu": {

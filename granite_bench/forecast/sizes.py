@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from granite_bench.disk_space import stored_bytes
-from granite_bench.engine.batch_encoder import RESIDENT_BYTES
+from granite_bench.engine.encoding.batch_encoder import RESIDENT_BYTES
 from granite_bench.forecast.reader import Reader
 from granite_bench.forecast.work import ModelLoad, n_found
+from granite_bench.planning.disk_space import stored_bytes
 
 BYTES_PER_DOCUMENT = 60
 """Of the driver, for addresses and places (see engine.encoder)."""

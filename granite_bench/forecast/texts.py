@@ -19,12 +19,12 @@ import numpy.typing as npt
 from mteb.abstasks import AbsTask
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
-from granite_bench.engine.texts import DocumentTexts, query_texts
+from granite_bench.engine.backends.texts import DocumentTexts, query_texts
 from granite_bench.errors import BadInput
 from granite_bench.forecast.estimate import NOTHING, Estimate
 from granite_bench.forecast.languages import Basis
 from granite_bench.forecast.reader import Reader
-from granite_bench.plan import all_parts
+from granite_bench.planning.plan import all_parts
 from granite_bench.tasks import Evaluation, sizes
 from granite_bench.tasks.beir import BeirFolderTask
 from granite_bench.tasks.loaded import data_of

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from granite_bench.disk_space import stored_bytes
-from granite_bench.engine.batch_encoder import RESIDENT_BYTES
-from granite_bench.engine.encoder import CHARACTERS_PER_SHARD, TEXTS_PER_SHARD
+from granite_bench.engine.encoding.batch_encoder import RESIDENT_BYTES
+from granite_bench.engine.encoding.encoder import CHARACTERS_PER_SHARD, TEXTS_PER_SHARD
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP
 from granite_bench.forecast.devices import Device
 from granite_bench.forecast.estimate import Estimate
@@ -21,8 +20,9 @@ from granite_bench.forecast.rates import Rate
 from granite_bench.forecast.simulation import ModelWork, Shards, TaskWork
 from granite_bench.forecast.texts import Load, PartReading, Reading
 from granite_bench.models import listed_dims
-from granite_bench.plan import Job
-from granite_bench.ranking import MOST_RANKED
+from granite_bench.planning.disk_space import stored_bytes
+from granite_bench.planning.plan import Job
+from granite_bench.rankings.ranking import MOST_RANKED
 
 Scenario = Literal["low", "likely", "high"]
 """Of the time: *low* has the fewest tokens at the highest rate."""

@@ -20,9 +20,9 @@ from granite_bench.gate.baseline_file import (
 )
 from granite_bench.gate.revisions import ModelRevision, find_revision, revisions_in, unknown_model
 from granite_bench.gate.suite_scores import average_score, task_score
-from granite_bench.results import results_root
-from granite_bench.scores import Evaluation, evaluations_in
-from granite_bench.suite import Suite, SuiteTask
+from granite_bench.results.tree import results_root
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation, evaluations_in
 
 
 class Baseline(Protocol):

@@ -34,12 +34,12 @@ from granite_bench.comparison.measured import (
     QueryScores,
 )
 from granite_bench.errors import BadInput, Fault, shortened
+from granite_bench.files.json_file import parse_object, read_json_text
+from granite_bench.files.validation import faults_of
 from granite_bench.gate.suite_scores import average_score, missing_of
-from granite_bench.json_file import parse_object, read_json_text
-from granite_bench.scores import Evaluation
-from granite_bench.stats import Floats
-from granite_bench.suite import Suite
-from granite_bench.validation import faults_of
+from granite_bench.stats.bootstrap import Floats
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation
 
 FORMAT_VERSION = 1
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from granite_bench import __version__
 from granite_bench.comparison.measured import Measured
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import write_atomically
+from granite_bench.files.local import write_atomically
 from granite_bench.gate.baseline import FileBaseline
 from granite_bench.gate.baseline_file import HistoryEntry, StoredModel, as_text, values_of
 from granite_bench.gate.judgement import Command, Judgement
@@ -18,7 +18,7 @@ from granite_bench.gate.suite_scores import average_score
 from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.printed import some
 from granite_bench.provenance import code_revision
-from granite_bench.suite import Suite
+from granite_bench.suite.suite import Suite
 
 
 def with_update(

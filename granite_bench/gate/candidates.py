@@ -10,15 +10,15 @@ from granite_bench.errors import BadInput, Fault
 from granite_bench.gate.baseline import Baseline
 from granite_bench.gate.request import Request, namesakes
 from granite_bench.gate.revisions import ModelRevision, find_revision, revisions_in
-from granite_bench.mirror import NO_REVISION
-from granite_bench.results import read_results
-from granite_bench.scores import task_names
-from granite_bench.suite import Suite
-from granite_bench.variant_settings import FIRST_STAGE, name_without
+from granite_bench.offline.mirror import NO_REVISION
+from granite_bench.results.tree import read_results
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import task_names
+from granite_bench.tables.variant_settings import FIRST_STAGE, name_without
 
 if TYPE_CHECKING:
     from granite_bench.models import ModelSource
-    from granite_bench.preparation import PreparedRun
+    from granite_bench.runner.preparation import PreparedRun
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from granite_bench.gate.request import Request, open_request
 from granite_bench.gate.sentences import AVERAGE
 from granite_bench.gate.speed_verdicts import speed_to, speed_verdict
 from granite_bench.gate.verdicts import Check, Status, Verdict
-from granite_bench.results import results_root
-from granite_bench.suite import Suite, load_suite
-from granite_bench.variant_settings import FIRST_STAGE, name_without
+from granite_bench.results.tree import results_root
+from granite_bench.suite.suite import Suite, load_suite
+from granite_bench.tables.variant_settings import FIRST_STAGE, name_without
 
 if TYPE_CHECKING:
-    from granite_bench.preparation import PreparedRun
+    from granite_bench.runner.preparation import PreparedRun
 
 Say = Callable[[str], None]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from granite_bench.comparison.measured import Measured
 from granite_bench.gate.sentences import missing_text
 from granite_bench.gate.suite_scores import missing_of
-from granite_bench.scores import evaluations_of
-from granite_bench.suite import SuiteTask
+from granite_bench.suite.suite import SuiteTask
+from granite_bench.tables.scores import evaluations_of
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from granite_bench.gate.ruling import rule_on
 from granite_bench.gate.sentences import AVERAGE, new_text, rule_text
 from granite_bench.gate.suite_scores import average_score, task_score, tasks_of_labels
 from granite_bench.gate.verdicts import Status, Verdict
-from granite_bench.scores import Evaluation, common_metric
-from granite_bench.suite import Suite, SuiteTask
-from granite_bench.weights import column_weights
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation, common_metric
+from granite_bench.tables.weights import column_weights
 
 
 class Command(Protocol):

@@ -39,8 +39,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.suite import Suite, SuiteTask
-from granite_bench.yaml_file import read_document
+from granite_bench.files.yaml_file import read_document
+from granite_bench.suite.suite import Suite, SuiteTask
 
 FORMAT_VERSION = 1
 

@@ -11,7 +11,7 @@ from typing import Any
 from granite_bench.errors import BadInput, Fault, did_you_mean
 from granite_bench.gate.baseline import Baseline, FileBaseline, FolderBaseline, open_baseline
 from granite_bench.gate.policy import Policy, default_policy, load_policy
-from granite_bench.suite import Suite
+from granite_bench.suite.suite import Suite
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Any
 
 from granite_bench.comparison.measured import Measured, measured_of
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.mirror import model_hash
+from granite_bench.offline.mirror import model_hash
 from granite_bench.printed import some
-from granite_bench.results import Result, read_results
-from granite_bench.scores import task_names
-from granite_bench.selection import EXTERNAL
-from granite_bench.suite import Suite
-from granite_bench.table import check_records
+from granite_bench.results.tree import Result, read_results
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import task_names
+from granite_bench.tables.selection import EXTERNAL
+from granite_bench.tables.table import check_records
 
 _MOST_NAMED = 12
 """Models that an error lists."""

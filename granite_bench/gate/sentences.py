@@ -9,7 +9,7 @@ from granite_bench.comparison.measured import ROUNDING
 from granite_bench.gate.baseline import Best
 from granite_bench.gate.policy import Allowance, Rule, SpeedRule
 from granite_bench.printed import interval_text, metric_name, p_text, score_text, some
-from granite_bench.speed_comparison import Ratio
+from granite_bench.results.speed_comparison import Ratio
 
 AVERAGE = "average"
 SAME = 1.5 * ROUNDING

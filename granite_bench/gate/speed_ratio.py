@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, GraniteBenchError
+from granite_bench.results.speed_comparison import Ratio
 from granite_bench.speed.protocol import Protocol
 from granite_bench.speed.settings import Settings
 from granite_bench.speed.subject import load_subject
 from granite_bench.speed.turns import measure_in_turns, ratio_of
 from granite_bench.speed.workload import documents_of, workload_for
-from granite_bench.speed_comparison import Ratio
 
 _OF_OTHERS = ("backend", "backend_file", "endpoint", "first_stage")
 """Settings of models that granite-bench speed does not measure: exported, served, reranking."""

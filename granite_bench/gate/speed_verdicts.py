@@ -10,9 +10,9 @@ from granite_bench.comparison.measured import Measured
 from granite_bench.gate.policy import SpeedRule
 from granite_bench.gate.sentences import speed_rule_text, speed_text
 from granite_bench.gate.verdicts import Status, Verdict
-from granite_bench.mirror import NO_REVISION, mirror_folder
-from granite_bench.speed_comparison import Ratio
-from granite_bench.variant_settings import name_without
+from granite_bench.offline.mirror import NO_REVISION, mirror_folder
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.tables.variant_settings import name_without
 
 if TYPE_CHECKING:
     from granite_bench.models import ModelSource

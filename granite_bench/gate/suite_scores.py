@@ -10,9 +10,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Mapping
 
-from granite_bench.scores import Evaluation, evaluations_in, evaluations_of
-from granite_bench.suite import Suite, SuiteTask
-from granite_bench.weights import Weights, average_weights, column_weights
+from granite_bench.suite.suite import Suite, SuiteTask
+from granite_bench.tables.scores import Evaluation, evaluations_in, evaluations_of
+from granite_bench.tables.weights import Weights, average_weights, column_weights
 
 
 def missing_of(task: SuiteTask, there: Collection[Evaluation]) -> list[str]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from granite_bench.comparison.differences import Difference
 from granite_bench.errors import ExitCode
-from granite_bench.speed_comparison import Ratio
+from granite_bench.results.speed_comparison import Ratio
 
 
 class Status(StrEnum):

@@ -21,9 +21,9 @@ from mteb.models.sentence_transformer_wrapper import (
 )
 
 from granite_bench.errors import BadInput, Fault, did_you_mean, first_line
-from granite_bench.files import is_file, is_folder
-from granite_bench.mirror import locate, model_hash
+from granite_bench.files.local import is_file, is_folder
 from granite_bench.models.folder import kind_of
+from granite_bench.offline.mirror import locate, model_hash
 
 QUICKSTART_MODEL = "quickstart/all-MiniLM-L6-v2"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import is_file, is_folder
+from granite_bench.files.local import is_file, is_folder
 from granite_bench.models.source import ModelSource
 
 

@@ -14,10 +14,10 @@ from mteb.models import ModelMeta
 
 from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.exported import ExportedFile, exports_folder, find_exported, run_exported
-from granite_bench.mirror import model_hash
 from granite_bench.models.loading import AS_PUBLISHED, Loading
 from granite_bench.models.remote_code import asks_for_code, code_arguments, is_trusted, needs_code
-from granite_bench.results import settings_text
+from granite_bench.offline.mirror import model_hash
+from granite_bench.results.tree import settings_text
 
 if TYPE_CHECKING:
     from granite_bench.models.reranking import Reranking

@@ -15,17 +15,17 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 from granite_bench.devices import BACKENDS, BackendName
 from granite_bench.engine.dense_retriever import DenseRetriever
+from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.exported import exported_transformer, find_all
-from granite_bench.form_loading import EngineOptions, load_form
 from granite_bench.models import ModelSource, find_model
 from granite_bench.parity.figures import Candidate, Parity
 from granite_bench.parity.measure import cosines_of, drift_of, sample_of, speed_ratio
 from granite_bench.parity.quality import overall_of, quality_of, scores_of
-from granite_bench.plan import all_parts, make_plan
+from granite_bench.planning.plan import all_parts, make_plan
 from granite_bench.provenance import hardware, package_versions
-from granite_bench.runner import run_plan
-from granite_bench.store import ResultStore
+from granite_bench.results.store import ResultStore
+from granite_bench.runner.execution import run_plan
 from granite_bench.tasks.loaded import data_of
 
 Say = Callable[[str], None]

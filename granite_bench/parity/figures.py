@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from granite_bench.devices import BackendName
-from granite_bench.speed_comparison import Ratio
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.results.speed_comparison import Ratio
+from granite_bench.stats.bootstrap import ConfidenceInterval
 
 
 @dataclass(frozen=True)

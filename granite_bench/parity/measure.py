@@ -11,15 +11,15 @@ import numpy.typing as npt
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.texts import DocumentTexts, query_texts
 from granite_bench.engine.dense_retriever import DenseRetriever
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.texts import DocumentTexts, query_texts
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.exported.cosines import row_cosines
 from granite_bench.parity.figures import Drift
+from granite_bench.results.speed_comparison import Ratio
 from granite_bench.speed.ratio import paired_ratio
-from granite_bench.speed_comparison import Ratio
 
 SPEED_TEXTS = 16
 """Documents of the first task that are encoded in turns, evenly spread over it."""

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from mteb.abstasks import AbsTask
 
 from granite_bench.errors import TaskError
+from granite_bench.files.parquet_file import read_rows
 from granite_bench.models import ModelSource
 from granite_bench.parity.figures import Quality
-from granite_bench.parquet_file import read_rows
-from granite_bench.results import record_path
-from granite_bench.stats import ConfidenceInterval, stratified_bootstrap_interval
-from granite_bench.store import QUERY_SCHEMA, ResultStore
+from granite_bench.results.store import QUERY_SCHEMA, ResultStore
+from granite_bench.results.tree import record_path
+from granite_bench.stats.bootstrap import ConfidenceInterval, stratified_bootstrap_interval
 
 _SCORES = pa.schema(
     [QUERY_SCHEMA.field(name) for name in ("split", "subset", "query_id", "ndcg_at_10")]

@@ -9,7 +9,7 @@ from granite_bench.comparison.changed_queries import ChangedQuery, Hit
 from granite_bench.comparison.task_texts import Texts
 from granite_bench.printed import metric_name, points, score_text
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
-from granite_bench.scores import Evaluation
+from granite_bench.tables.scores import Evaluation
 
 N_HITS = 5
 """Documents of each model that are shown; in a table, N_HITS_IN_A_ROW."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from granite_bench.printed import metric_name, p_text, score_text, some, speed_text
 from granite_bench.report.page import HOLE, PageCell
-from granite_bench.results import Result
-from granite_bench.speed_columns import Conditions, protocol_labels, short_device
-from granite_bench.speed_records import SpeedRecord
-from granite_bench.table import Row, Table
+from granite_bench.results.speed_columns import Conditions, protocol_labels, short_device
+from granite_bench.results.speed_records import SpeedRecord
+from granite_bench.results.tree import Result
+from granite_bench.tables.table import Row, Table
 
 if TYPE_CHECKING:
     from granite_bench.comparison.separation import Separation

@@ -26,8 +26,8 @@ from granite_bench.report.changed_queries import QueryView, lay_out_changed, vie
 from granite_bench.report.comparison_findings import CONFIDENCE, findings_of, warnings_of
 from granite_bench.report.costs import lay_out_costs, lay_out_standings
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
-from granite_bench.scores import Evaluation, common_metric
-from granite_bench.stats import LEAST_UNITS, ConfidenceInterval
+from granite_bench.stats.bootstrap import LEAST_UNITS, ConfidenceInterval
+from granite_bench.tables.scores import Evaluation, common_metric
 
 BETTER, WORSE = "▲", "▼"
 """Behind a difference that is beyond noise."""

@@ -8,8 +8,8 @@ from granite_bench.comparison.differences import ALPHA, Comparison, Difference
 from granite_bench.comparison.likeness import KINDS
 from granite_bench.comparison.side_by_side import ReferencePair, SideBySide
 from granite_bench.printed import interval_text, p_text, points, score_text, some
-from granite_bench.run_command import finish
-from granite_bench.scores import Cell
+from granite_bench.tables.run_command import finish
+from granite_bench.tables.scores import Cell
 
 CONFIDENCE = f"{1 - ALPHA:.0%} interval"
 """What intervals are called."""

@@ -20,7 +20,7 @@ from granite_bench.report.comparison import ComparisonReport
 from granite_bench.report.text import as_latex as page_as_latex
 from granite_bench.report.text import as_markdown as page_as_markdown
 from granite_bench.report.text import as_printed, csv_text, markdown_text, print_page
-from granite_bench.stats import ConfidenceInterval
+from granite_bench.stats.bootstrap import ConfidenceInterval
 
 VERSION = 1
 

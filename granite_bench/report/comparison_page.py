@@ -16,7 +16,7 @@ from granite_bench.report.forest import ForestLine, draw_forest
 from granite_bench.report.frame import render
 from granite_bench.report.query_grid import QueryGrid, query_grid, scores_of_both
 from granite_bench.report.suite_page import basis
-from granite_bench.scores import common_metric
+from granite_bench.tables.scores import common_metric
 
 _MOST_LINES = 60
 """Of a drawing; its table has all."""

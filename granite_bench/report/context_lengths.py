@@ -12,9 +12,9 @@ from markupsafe import Markup
 from granite_bench.printed import metric_name, score_text
 from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
 from granite_bench.report.page import HOLE, PageCell
-from granite_bench.scores import Evaluation, evaluations_of, score_of
-from granite_bench.suite import Suite
-from granite_bench.table import Row, Table
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation, evaluations_of, score_of
+from granite_bench.tables.table import Row, Table
 
 _LENGTH = re.compile(r"_(\d+)$")
 _FEWEST_LENGTHS = 3

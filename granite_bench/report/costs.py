@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.side_by_side import FIGURES, SideBySide, Standing
-from granite_bench.files import size_text
+from granite_bench.files.local import size_text
 from granite_bench.printed import score_text, speed_text
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
 

@@ -8,7 +8,10 @@ from typing import Literal, TypeAlias
 
 from markupsafe import Markup
 
-from granite_bench.curves import (
+from granite_bench.printed import metric_name, score_text
+from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
+from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.tables.curves import (
     DimensionCurves,
     DimensionPoint,
     LengthCurve,
@@ -16,11 +19,8 @@ from granite_bench.curves import (
     SuiteCurves,
     curves_of,
 )
-from granite_bench.printed import metric_name, score_text
-from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
-from granite_bench.table import Table
-from granite_bench.variant_settings import BYTES_PER_VALUE, FULL_PRECISION, bytes_per_million
+from granite_bench.tables.table import Table
+from granite_bench.tables.variant_settings import BYTES_PER_VALUE, FULL_PRECISION, bytes_per_million
 
 Kind: TypeAlias = Literal["dimension", "length"]
 KINDS: tuple[Kind, ...] = ("dimension", "length")

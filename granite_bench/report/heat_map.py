@@ -9,8 +9,8 @@ from itertools import pairwise
 from granite_bench.printed import metric_name, score_text
 from granite_bench.report.context_lengths import context_length
 from granite_bench.report.page import HOLE
-from granite_bench.scores import Cell, common_metric, group_cells
-from granite_bench.table import Table
+from granite_bench.tables.scores import Cell, common_metric, group_cells
+from granite_bench.tables.table import Table
 
 N_STEPS = 7
 """Of the colour scale; page style has as many."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from granite_bench.errors import BadInput, Fault
-from granite_bench.files import write_atomically
+from granite_bench.files.local import write_atomically
 from granite_bench.report.frame import render
 
 NAME = "index.html"

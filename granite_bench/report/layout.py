@@ -21,9 +21,9 @@ from granite_bench.report.columns import (
     speed_mark,
 )
 from granite_bench.report.page import Page, PageCell
-from granite_bench.selection import RULE
-from granite_bench.speed_columns import protocol_labels
-from granite_bench.table import Row, Table
+from granite_bench.results.speed_columns import protocol_labels
+from granite_bench.tables.selection import RULE
+from granite_bench.tables.table import Row, Table
 
 if TYPE_CHECKING:
     from granite_bench.comparison.separation import Separation

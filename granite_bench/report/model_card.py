@@ -15,11 +15,11 @@ from granite_bench.report.curves import KINDS, lay_out_curves
 from granite_bench.report.model_speeds import lay_out_speeds
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
 from granite_bench.report.sources import ModelSources, sources_of
-from granite_bench.scores import Cell, Evaluation, group_cells
-from granite_bench.suite import Suite, load_suite
-from granite_bench.table import Row, Table
-from granite_bench.variant_settings import name_without
-from granite_bench.weights import column_weights
+from granite_bench.suite.suite import Suite, load_suite
+from granite_bench.tables.scores import Cell, Evaluation, group_cells
+from granite_bench.tables.table import Row, Table
+from granite_bench.tables.variant_settings import name_without
+from granite_bench.tables.weights import column_weights
 
 _LONGEST_FILE_NAME = 120
 _OTHERS = (

@@ -8,9 +8,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from granite_bench.printed import metric_name
 from granite_bench.report.model_card import ModelCard, SuiteCard
-from granite_bench.results import Result
-from granite_bench.scores import Evaluation, evaluations_in, score_of
-from granite_bench.task_facts import TaskFacts, task_facts
+from granite_bench.results.tree import Result
+from granite_bench.tables.scores import Evaluation, evaluations_in, score_of
+from granite_bench.tables.task_facts import TaskFacts, task_facts
 
 HUB_TYPES: Mapping[str, str] = {
     "BitextMining": "translation",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from granite_bench.printed import speed_text
 from granite_bench.report.columns import WARNED
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
-from granite_bench.table import Row
+from granite_bench.tables.table import Row
 
 _HEADS = (
     "Figure", "Value", "Least to most", "Unit", "Protocol", "Device", "Dtype", "Date",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from granite_bench.files import size_text
+from granite_bench.files.local import size_text
 from granite_bench.printed import interval_text, points, score_text
 from granite_bench.report.frame import render
 from granite_bench.report.text import as_printed, print_grid
 
 if TYPE_CHECKING:
     from granite_bench.parity import Candidate, Parity
-    from granite_bench.stats import ConfidenceInterval
+    from granite_bench.stats.bootstrap import ConfidenceInterval
 
 VERSION = 1
 

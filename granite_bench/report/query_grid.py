@@ -18,10 +18,10 @@ from granite_bench.comparison.differences import Comparison
 from granite_bench.printed import metric_name
 from granite_bench.report.figures import BETTER, GRID, SOFT, WORSE, LegendEntry, as_svg, blank
 from granite_bench.report.page import PageCell
-from granite_bench.scores import Evaluation, evaluations_in
-from granite_bench.significance import TIE
-from granite_bench.stats import Floats
-from granite_bench.suite import Suite
+from granite_bench.stats.bootstrap import Floats
+from granite_bench.stats.significance import TIE
+from granite_bench.suite.suite import Suite
+from granite_bench.tables.scores import Evaluation, evaluations_in
 
 N_STEPS = 10
 """Of each axis; a square is for a tenth of the scores of both models."""

@@ -15,9 +15,9 @@ from granite_bench.printed import metric_name, points, score_text, some, speed_t
 from granite_bench.report.columns import Column, average_column, score_column
 from granite_bench.report.layout import completeness
 from granite_bench.report.page import HOLE, Page, PageCell, page_of
-from granite_bench.reranking import MEASURE, N_RESAMPLES, Block, Figures, Reranked, blocks_of
-from granite_bench.speed_columns import Speed
-from granite_bench.table import Table
+from granite_bench.results.speed_columns import Speed
+from granite_bench.tables.reranking import MEASURE, N_RESAMPLES, Block, Figures, Reranked, blocks_of
+from granite_bench.tables.table import Table
 
 _GAIN = (
     "Gain: reranked less first stage, in points, with the 95% interval of a paired bootstrap over "

@@ -20,8 +20,8 @@ from granite_bench.report.reranking import (
     gain_row,
     handed_on,
 )
-from granite_bench.reranking import MEASURE, Block, blocks_of
-from granite_bench.table import Table
+from granite_bench.tables.reranking import MEASURE, Block, blocks_of
+from granite_bench.tables.table import Table
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 from granite_bench.printed import some, speed_text
 from granite_bench.report.columns import measurement
-from granite_bench.results import Result
-from granite_bench.run_command import finish, reproduce
-from granite_bench.speed_columns import device_label
-from granite_bench.table import Row, Table
+from granite_bench.results.speed_columns import device_label
+from granite_bench.results.tree import Result
+from granite_bench.tables.run_command import finish, reproduce
+from granite_bench.tables.table import Row, Table
 
 SHARED = ("Revision", "mteb", "Settings", "Prompts", "Packages", "Hardware")
 """Said once of a model, unless its results differ in it."""

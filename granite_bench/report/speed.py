@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from granite_bench.pareto import pareto_front
 from granite_bench.printed import metric_name, score_text, speed_text
 from granite_bench.report.columns import WARNED, measurement
 from granite_bench.report.figures import dot, leaves_out_zero
 from granite_bench.report.page import Page, PageCell, page_of
 from granite_bench.report.scatter import Point, draw_points
-from granite_bench.scores import common_metric
-from granite_bench.speed_columns import Conditions, protocol_labels
-from granite_bench.speed_records import SpeedRecord, Spread
-from granite_bench.table import Row, Table
-from granite_bench.variant_settings import DIM, PRECISION, name_without
+from granite_bench.results.speed_columns import Conditions, protocol_labels
+from granite_bench.results.speed_records import SpeedRecord, Spread
+from granite_bench.stats.pareto import pareto_front
+from granite_bench.tables.scores import common_metric
+from granite_bench.tables.table import Row, Table
+from granite_bench.tables.variant_settings import DIM, PRECISION, name_without
 
 _FRONT = (
     "On the front: no other model is at least as good and at least as fast, and better or faster."

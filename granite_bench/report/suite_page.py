@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from granite_bench.comparison.separation import Separation
-from granite_bench.curves import curves_of
 from granite_bench.report.context_lengths import context_figures
 from granite_bench.report.curves import figures, looks_of
 from granite_bench.report.frame import render
@@ -16,7 +15,8 @@ from granite_bench.report.page import Page, PageCell
 from granite_bench.report.reranking_figures import reranking_figures
 from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.report.speed import speed_figures
-from granite_bench.table import Table
+from granite_bench.tables.curves import curves_of
+from granite_bench.tables.table import Table
 
 _MARKS = (
     "▲ marks the highest score of a column, △ the second. n/N counts what is complete. A score "

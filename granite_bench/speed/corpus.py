@@ -18,9 +18,9 @@ from statistics import NormalDist
 from typing import overload
 
 from granite_bench.errors import BadInput, Fault, shortened
-from granite_bench.files import is_file, is_folder
+from granite_bench.files.local import is_file, is_folder
+from granite_bench.files.text_lines import has_surrogate, json_lines, lines_of
 from granite_bench.speed.prose import VOCABULARY, draws, prose, words
-from granite_bench.text_lines import has_surrogate, json_lines, lines_of
 
 PUBLISHED_DOCUMENTS = 23_000
 SHORTEST_DOCUMENT, LONGEST_DOCUMENT = 10, 475_001

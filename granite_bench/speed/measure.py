@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from granite_bench.engine.backend import Backend, Instruction
-from granite_bench.engine.encoder import Encoder
-from granite_bench.engine.encoding_cost import EncodingCost
-from granite_bench.engine.run import Documents
-from granite_bench.engine.search import resident_vectors, search_exact, similarity_of
-from granite_bench.engine.tokens import Tokens
+from granite_bench.engine.backends.backend import Backend, Instruction
+from granite_bench.engine.backends.tokens import Tokens
+from granite_bench.engine.encoding.encoder import Encoder
+from granite_bench.engine.encoding.encoding_cost import EncodingCost
+from granite_bench.engine.search.run import Documents
+from granite_bench.engine.search.search import resident_vectors, search_exact, similarity_of
 from granite_bench.errors import NonFiniteVectors, TaskError
 from granite_bench.speed.counters import Counters, sample
 from granite_bench.speed.protocol import Protocol

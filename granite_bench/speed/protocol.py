@@ -27,10 +27,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.files.yaml_file import read_document
+from granite_bench.results.speed_columns import FOR_HOW_LONG
 from granite_bench.speed.corpus import check_documents_path
-from granite_bench.speed_columns import FOR_HOW_LONG
-from granite_bench.suite import SPEED_PROTOCOLS, load_suite, suite_names, suites_folder
-from granite_bench.yaml_file import read_document
+from granite_bench.suite.shipped import SPEED_PROTOCOLS, suite_names, suites_folder
+from granite_bench.suite.suite import load_suite
 
 FORMAT_VERSION = 1
 

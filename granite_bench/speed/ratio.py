@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from granite_bench.speed_comparison import Ratio
+from granite_bench.results.speed_comparison import Ratio
 
 CONFIDENCE = 0.95
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from granite_bench.files import as_one_name, write_atomically
+from granite_bench.files.local import as_one_name, write_atomically
 from granite_bench.provenance import code_revision, hardware, package_versions
-from granite_bench.results import results_root
+from granite_bench.results.speed_comparison import SpeedComparison, Turns
+from granite_bench.results.speed_records import SPEED, SPEED_FORMAT
+from granite_bench.results.tree import results_root
 from granite_bench.speed.counters import warnings
 from granite_bench.speed.measure import Pass, percentiles_ms
 from granite_bench.speed.turns import Measurement, ratio_of
-from granite_bench.speed_comparison import SpeedComparison, Turns
-from granite_bench.speed_records import SPEED, SPEED_FORMAT
 
 NOISY = 0.1
 """Passes that differ by more than this share of their median make a measurement noisy."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from granite_bench.engine.backend import Backend
-from granite_bench.engine.dense_backend import SentenceTransformersBackend, has_backend
+from granite_bench.engine.backends.backend import Backend
+from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend, has_backend
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models import UNTRAINED, Loading, find_model
 from granite_bench.speed.geometry import Geometry, flops, geometry_of

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from granite_bench.results.speed_comparison import Ratio
 from granite_bench.speed.measure import (
     WARM_UP_QUERIES,
     Latency,
@@ -19,7 +20,6 @@ from granite_bench.speed.measure import (
 from granite_bench.speed.ratio import paired_ratio
 from granite_bench.speed.subject import Subject
 from granite_bench.speed.workload import Workload
-from granite_bench.speed_comparison import Ratio
 
 Say = Callable[[str], None]
 

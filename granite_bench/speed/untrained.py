@@ -19,10 +19,10 @@ from mteb.types import PromptType
 from transformers import AutoModel
 
 from granite_bench.devices import DTYPES
-from granite_bench.engine.backend import Instruction, empty_device_cache
-from granite_bench.engine.tokens import Tokens
-from granite_bench.engine.unpadded import pooled
-from granite_bench.engine.unpadded_transformer import UnpaddedTransformer
+from granite_bench.engine.backends.backend import Instruction, empty_device_cache
+from granite_bench.engine.backends.tokens import Tokens
+from granite_bench.engine.backends.unpadded import pooled
+from granite_bench.engine.backends.unpadded_transformer import UnpaddedTransformer
 from granite_bench.errors import BadInput, Fault
 from granite_bench.speed.geometry import (
     END_ID,

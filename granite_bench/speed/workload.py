@@ -11,8 +11,8 @@ from mteb.abstasks import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
-from granite_bench.engine.texts import DocumentTexts
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.texts import DocumentTexts
 from granite_bench.errors import BadInput, Fault, TaskError
 from granite_bench.speed.chunks import chunks_of_each, fixed_length_texts, tokens_around
 from granite_bench.speed.corpus import (

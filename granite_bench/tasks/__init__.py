@@ -22,8 +22,8 @@ from mteb.get_tasks import TASK_LIST
 from mteb.get_tasks import get_task as mteb_get_task
 
 from granite_bench.errors import BadInput, Fault, did_you_mean
-from granite_bench.mirror import locate
-from granite_bench.suite import SuiteTask
+from granite_bench.offline.mirror import locate
+from granite_bench.suite.suite import SuiteTask
 from granite_bench.tasks.beir import BeirFolderTask, beir_task, is_beir_folder
 from granite_bench.tasks.offline import OfflineRetrievalTask
 from granite_bench.tasks.parallel_facts import ParallelFactsRetrieval

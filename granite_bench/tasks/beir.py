@@ -18,8 +18,8 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from granite_bench.errors import BadInput, Fault, plain, shortened
-from granite_bench.files import is_file
-from granite_bench.text_lines import has_surrogate, json_lines, lines_of
+from granite_bench.files.local import is_file
+from granite_bench.files.text_lines import has_surrogate, json_lines, lines_of
 
 _LONGEST_NAME = 200  # bytes, and most file systems allow 255 with what is put behind it
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens, estimated
 from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, NotThere, Refused
 from granite_bench.engine.endpoint.facts import ServerFacts
 from granite_bench.engine.endpoint.inputs import InputRequests
-from granite_bench.engine.tokens import Tokens, estimated
 
 BEGINNING_CHARACTERS = 60
 """Of a text in a message."""

@@ -20,7 +20,8 @@ from mteb.models.abs_encoder import AbsEncoder, PromptSource, get_prompt
 from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.endpoint.answers import embeddings_of
 from granite_bench.engine.endpoint.backend import EndpointBackend
 from granite_bench.engine.endpoint.client import Endpoint
@@ -31,7 +32,6 @@ from granite_bench.engine.endpoint.errors import (
     Unreadable,
 )
 from granite_bench.engine.endpoint.facts import ServerFacts, facts_of
-from granite_bench.engine.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import ModelMeta
 from mteb.types import PromptType
 
-from granite_bench.engine.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.pairs import ROLE, pair_of
+from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.endpoint.answers import scores_of
 from granite_bench.engine.endpoint.backend import EndpointBackend
 from granite_bench.engine.endpoint.client import Endpoint
 from granite_bench.engine.endpoint.errors import EndpointError, PartlyEncoded
 from granite_bench.engine.endpoint.facts import facts_of
-from granite_bench.engine.pairs import ROLE, pair_of
-from granite_bench.engine.tokens import Tokens
 
 ROUTE = "/rerank"
 

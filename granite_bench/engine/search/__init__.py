@@ -1,0 +1,9 @@
+"""
+Vectors to a ranked run: exact search.
+
+    search                       the way that suits vectors, device and size
+    host_search, device_search   dense vectors, on the processor and on a GPU
+    sparse_search                sparse vectors
+    top_k                        the best of a block of scores
+    run                          the ranked documents of each query, as arrays
+"""
