@@ -4,6 +4,7 @@ Vectors to a ranked run: exact search.
     search                       the way that suits vectors, device and size
     host_search, device_search   dense vectors, on the processor and on a GPU
     sparse_search                sparse vectors
+    lanes                        shares of a search, a thread for each
     top_k                        the best of a block of scores
     run                          the ranked documents of each query, as arrays
 """

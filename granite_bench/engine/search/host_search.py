@@ -9,18 +9,16 @@ of scores finds it in the cache, and no two pools of threads wait for each other
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from threadpoolctl import ThreadpoolController
 
+from granite_bench.engine.search.lanes import Map, map_of, scan, shares
 from granite_bench.engine.search.search import NotANumber, Similarity
 from granite_bench.engine.search.top_k import Keys, keep_best
 from granite_bench.engine.vectors.vectors import Vectors
@@ -51,9 +49,6 @@ KEPT_BYTES = 2**29
 SMALL_PRODUCT = 2**26  # multiplications
 FEW_QUERIES = 8
 
-Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""map, or that of a pool of threads."""
-
 
 def best_texts(
     queries: npt.NDArray[np.float32],
@@ -82,11 +77,9 @@ def best_texts(
     best = np.empty((len(queries), top_k), np.uint64)
     with ExitStack() as stack:
         n_workers = _n_workers(len(queries), docs, similarity)
-        run: Run = map
         if similarity.scores is None:
             stack.enter_context(_blas().limit(limits=1, user_api="blas"))
-        if n_workers > 1:
-            run = stack.enter_context(ThreadPoolExecutor(n_workers)).map
+        run = stack.enter_context(map_of(n_workers))
         search = _Search(docs, lows, top_k, similarity, n_workers, run)
         per_pass = max(1, KEPT_BYTES // (8 * search.capacity))
         for first in range(0, len(queries), per_pass):
@@ -108,7 +101,7 @@ class _Search:
         top_k: int,
         similarity: Similarity,
         n_workers: int,
-        run: Run,
+        run: Map,
     ) -> None:
         self.docs, self.lows, self.top_k, self.similarity = docs, lows, top_k, similarity
         self.n_workers, self.run = n_workers, run
@@ -123,7 +116,7 @@ class _Search:
     def best(self, queries: npt.NDArray[np.float32], *, sampled: bool = True) -> Keys:
         """The top_k largest keys of each query, descending."""
         prepared = self.similarity.prepare(torch.from_numpy(queries.copy()))
-        rows = _shares(len(queries), self._n_query_shares(len(queries)))
+        rows = shares(len(queries), self._n_query_shares(len(queries)))
         floors = np.zeros(len(queries), np.uint64)
         if sampled and self.sampled:
             positions = np.linspace(0, self.docs.n_vectors - 1, SAMPLE).astype(np.intp)
@@ -140,7 +133,7 @@ class _Search:
             ]
             for of in rows
         ]
-        self._scan([lane for same_rows in lanes for lane in same_rows])
+        scan(self.run, self._additions(), [lane for same_rows in lanes for lane in same_rows])
         best = np.concatenate(list(self.run(self._merge, lanes)))
         short = np.flatnonzero(best[:, -1] == 0)
         if len(short):  # the sample misled; without floors, nothing that counts is left out
@@ -162,19 +155,13 @@ class _Search:
         place = capacity - self.sample_rank
         return np.partition(lane.kept, place, axis=1)[:, place]
 
-    def _scan(self, lanes: list[_Lane]) -> None:
-        """Give every block to every lane; the next is read while they work on the last."""
-        working: Iterator[None] = iter(())
+    def _additions(self) -> Iterator[Callable[[_Lane], None]]:
+        """What a lane does with each block."""
         block_bytes = BLOCK_BYTES if self.n_workers > 1 else BLOCK_BYTES_ALONE
         n_rows = min(max(1, block_bytes // (4 * max(1, self.docs.dim))), MOST_DOCS_PER_BLOCK)
         for positions, vectors in self.docs.blocks(n_rows):
             block = self.similarity.prepare(torch.from_numpy(vectors))
-            lows = self.lows[positions]
-            for _ in working:
-                pass
-            working = self.run(partial(_Lane.add, docs=block, lows=lows), lanes)
-        for _ in working:
-            pass
+            yield partial(_Lane.add, docs=block, lows=self.lows[positions])
 
     def _merge(self, lanes: list[_Lane]) -> Keys:
         """The best of lanes of the same queries; 0 where they have fewer than top_k."""
@@ -211,7 +198,7 @@ class _Lane:
 
     def add(self, docs: torch.Tensor, lows: npt.NDArray[np.uint32]) -> None:
         """Score this lane's part of a block and keep what may be among the best."""
-        mine = _shares(len(docs), self.n_parts)[self.part]
+        mine = shares(len(docs), self.n_parts)[self.part]
         for first in range(mine.start, mine.stop, DOCS_PER_PRODUCT):
             some = slice(first, min(first + DOCS_PER_PRODUCT, mine.stop))
             scores = self._score(docs[some])
@@ -235,12 +222,6 @@ def _n_workers(n_queries: int, docs: Vectors, similarity: Similarity) -> int:
     if similarity.scores is not None or n_queries < FEW_QUERIES or product < SMALL_PRODUCT:
         return 1
     return torch.get_num_threads()
-
-
-def _shares(count: int, n_shares: int) -> list[slice]:
-    """0..count in *n_shares* parts that differ by one at most."""
-    borders = [count * share // n_shares for share in range(n_shares + 1)]
-    return [slice(start, stop) for start, stop in pairwise(borders)]
 
 
 @cache

@@ -12,18 +12,15 @@ equal scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from granite_bench.engine.search.lanes import map_of, scan, shares
 from granite_bench.engine.search.run import Documents, Run
 from granite_bench.engine.search.search import (
     NotANumber,
@@ -213,23 +210,15 @@ def _one_pass(
     capacity: int,
 ) -> Keys:
     n_workers = torch.get_num_threads() if len(queries) >= FEW_QUERIES else 1
-    borders = [len(queries) * share // n_workers for share in range(n_workers + 1)]
     lanes = [
-        _Lane(queries[start:stop], first_row + start, top_k, capacity)
-        for start, stop in pairwise(borders)
+        _Lane(queries[rows], first_row + rows.start, top_k, capacity)
+        for rows in shares(len(queries), n_workers)
     ]
-    with ExitStack() as stack:
-        run: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]] = map
-        if n_workers > 1:
-            run = stack.enter_context(ThreadPoolExecutor(n_workers)).map
-        working: Iterator[None] = iter(())
-        # A block is turned round while the lanes work on the one before.
-        for block in index.blocks():
-            for _ in working:
-                pass
-            working = run(partial(_Lane.add, block=block, lows=lows[block.positions]), lanes)
-        for _ in working:
-            pass
+    additions = (
+        partial(_Lane.add, block=block, lows=lows[block.positions]) for block in index.blocks()
+    )
+    with map_of(n_workers) as run:
+        scan(run, additions, lanes)
         return np.concatenate(list(run(_Lane.best, lanes)))
 
 
