@@ -8,7 +8,7 @@ what it need not have, such as mteb's version, is unknown where it makes no sens
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,15 +98,19 @@ def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
 
     mteb 1 nested the scores of pair classification: {"max": {"ap": ...}} is max_ap.
     """
-    flat: dict[str, float | None] = {}
+    return {
+        name: _finite(value)
+        for name, value in _named(entry)
+        if type(value) in (int, float) and not name.startswith("nauc_")
+    }
+
+
+def _named(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in entry.items():
-        nested = isinstance(value, Mapping)
-        named = {f"{key}_{name}": each for name, each in value.items()} if nested else {key: value}
-        for name, each in named.items():
-            is_number = isinstance(each, int | float) and not isinstance(each, bool)
-            if is_number and not name.startswith("nauc_"):
-                flat[name] = _finite(each)
-    return flat
+        if isinstance(value, dict):
+            yield from ((f"{key}_{name}", each) for name, each in value.items())
+        else:
+            yield key, value
 
 
 def _finite(number: float) -> float | None:

@@ -87,17 +87,16 @@ def _checkpoints_apart(
 def _select(
     candidates: Sequence[tuple[int, Result]], wanted: Mapping[str, SuiteTask], *, own_first: bool
 ) -> Selection:
+    cells = {result.path: own_cell(wanted[result.task], result) for _, result in candidates}
     n_complete = Counter(
-        (folder, result.revision)
-        for folder, result in candidates
-        if own_cell(wanted[result.task], result).complete
+        (folder, result.revision) for folder, result in candidates if cells[result.path].complete
     )
 
     def merit(candidate: tuple[int, Result]) -> tuple[float, ...]:
         folder, result = candidate
         return (
             float(own_first and folder == 0),
-            own_cell(wanted[result.task], result).n_there,
+            cells[result.path].n_there,
             float(result.revision != EXTERNAL),
             n_complete[folder, result.revision],
             result.date,
