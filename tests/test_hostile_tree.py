@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fuzzing import EVIL, TEXTS, fuzz, read_or_refused, run_main
 from gate_tree import write_measured
@@ -27,6 +29,7 @@ from granite_bench.errors import BadInput, StorageError, plain
 from granite_bench.exported import exports_folder
 from granite_bench.files.json_file import LARGEST
 from granite_bench.files.local import as_one_name, cache_folder, read_at_most, write_atomically
+from granite_bench.files.parquet_file import read_rows
 from granite_bench.offline.mirror import files_under, is_repo_name, read_manifest, stays_inside
 from granite_bench.rankings.trec import qrels_file_name, run_file_name
 from granite_bench.report.layout import lay_out
@@ -123,6 +126,26 @@ def test_rows_that_are_no_file_are_refused_or_none(kind: str, root: Path) -> Non
     assert found is None or all(each.queries is None for each in found.evaluations.values())
     with pytest.raises(BadInput, match=r"TaskA\.ranking\.parquet: is no Parquet file"):
         read_ranking(ranking_path(result.path))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array(["same"]).take(pa.array([0] * 3_000_000)), "3,000,000 values of a column"),
+        (pa.array([" " * 1_000_000 + str(number) for number in range(80)]), "to 80.0 MB"),
+        (pa.array([[1.0] * 3_000_000]), "3,000,000 values of a column"),
+    ],
+    ids=["equal values", "blank texts", "a list of equal values"],
+)
+def test_a_small_file_that_would_fill_the_memory_is_refused(
+    values: pa.Array, said: str, tmp_path: Path
+) -> None:
+    """Before its columns are read."""
+    path = tmp_path / "TaskA.parquet"
+    pq.write_table(pa.table({"query_id": values}), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(BadInput, match=said):
+        read_rows(path, "remove it")
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
