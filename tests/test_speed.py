@@ -315,6 +315,36 @@ def test_the_protocols_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "suite:TASK" in printed
 
 
+def test_protocols_of_ones_own(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Listed and measured; wherever the option stands, and with a file's faults named."""
+    own = tmp_path / "own.yaml"
+    fixed = {"text_tokens": 16, "batch_size": 2, "n_documents_cpu": 2, "n_documents_gpu": 2}
+    entry = {"name": "short", "version": 1, "title": "Short", "kind": "fixed", **fixed}
+    own.write_text(json.dumps({"version": 1, "protocols": [entry]}))
+    assert main(["speed", "--list", "--protocols", str(own)]) == 0
+    printed = capsys.readouterr().out
+    assert "short" in printed
+    assert "chunks-512" not in printed
+    arguments = ["speed", "--model", tiny, "--device", "cpu", "--out", str(tmp_path / "out")]
+    arguments += ["--protocols", str(own)]
+    assert main([*arguments, "--protocol", "short"]) == 0
+    record = next((tmp_path / "out").rglob("*.json"))
+    assert json.loads(record.read_text())["protocol"]["id"].startswith("short/1:")
+    assert main([*arguments, "--protocol", "shrot"]) == 2
+    assert "did you mean 'short'?" in capsys.readouterr().err
+    own.write_text(json.dumps({"version": 1, "protocols": [{**entry, "batch_size": 0}]}))
+    assert main([*arguments, "--protocol", "short"]) == 2
+    assert "batch_size" in capsys.readouterr().err
+
+
+def test_a_speed_is_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the list needs none."""
+    assert main(["speed"]) == 2
+    assert "Missing option '--model'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

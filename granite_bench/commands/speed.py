@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from granite_bench.speed.session import Session
 
 
-def _list_protocols(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if not wanted:
-        return
-    from granite_bench.speed.protocol import load_protocols
-
-    known = [each for each in load_protocols().values() if each.kind != "documents"]
-    print_rows(("protocol", "measures"), [(each.name, each.title) for each in known])
-    click.echo("and suite:TASK, the documents of a task; file:PATH, your own in chunks")
-    ctx.exit()
-
-
 def _each_once(
     ctx: click.Context, param: click.Parameter, values: Sequence[Sequence[Any]]
 ) -> tuple[Any, ...]:
@@ -53,7 +42,6 @@ def _each_once(
         "--model",
         "models",
         multiple=True,
-        required=True,
         metavar="MODEL",
         help="An id, a folder, or untrained:GEOMETRY; several take turns.",
     ),
@@ -65,13 +53,11 @@ def _each_once(
         help="A name (--list shows them), suite:TASK or file:PATH.",
     ),
     click.option(
-        "--list",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_list_protocols,
-        help="List the protocols, and stop.",
+        "--protocols",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Look the name up in this file, which is as suites/speed.yaml.",
     ),
+    click.option("--list", "only_list", is_flag=True, help="List the protocols, and stop."),
     click.option(
         "--documents",
         "n_documents",
@@ -150,6 +136,8 @@ def _each_once(
 def speed(
     models: Sequence[str],
     protocol: str,
+    protocols: Path | None,
+    only_list: bool,
     mirror: Path | None,
     trusted: tuple[str, ...],
     out: Path,
@@ -172,6 +160,11 @@ def speed(
     from granite_bench.speed.session import measure_speed
     from granite_bench.speed.settings import vary
 
+    if only_list:
+        _list_protocols(protocols)
+        return
+    if not models:
+        raise click.UsageError("Missing option '--model'.")
     if options["batch_sizes"] and options["token_budgets"]:
         raise click.UsageError("--batch-size and --token-budget are two ways to make batches")
     faults = device_faults(device)
@@ -182,7 +175,7 @@ def speed(
     options["compiles"] = _flags(options.pop("compile"), options.pop("no_compile"))
     given = {name: values for name, values in options.items() if values}
     settings = vary(device or best_device(), **given)
-    found = find_protocol(protocol)
+    found = find_protocol(protocol, protocols)
     if n_documents is not None:
         if found.kind == "queries":
             raise BadInput(Fault("--documents", f"{protocol} encodes no documents"))
@@ -198,6 +191,14 @@ def speed(
         say=lambda line: click.echo(line, err=True),
     )
     _print(session)
+
+
+def _list_protocols(protocols: Path | None) -> None:
+    from granite_bench.speed.protocol import load_protocols
+
+    known = [each for each in load_protocols(protocols).values() if each.kind != "documents"]
+    print_rows(("protocol", "measures"), [(each.name, each.title) for each in known])
+    click.echo("and suite:TASK, the documents of a task; file:PATH, your own in chunks")
 
 
 def _flags(on: bool, off: bool) -> tuple[bool, ...]:
