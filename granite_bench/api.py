@@ -28,6 +28,7 @@ def run(
         suite: a suite's name or YAML file; None runs *tasks* on their own.
         say: told one line per event, such as print.
         models: ids or folders (see granite_bench.models); the suite's own when left out.
+        panel: a set of models to run besides: a name, or a YAML file.
         tasks: mteb's names, built-in names or BEIR-layout folders; with a suite, those of its
             tasks to run.
         subsets: mteb's names; tasks without any of them are left out.

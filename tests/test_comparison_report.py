@@ -27,7 +27,7 @@ from granite_bench.report.comparison_formats import (
 )
 from granite_bench.report.comparison_page import comparison_page
 from granite_bench.report.forest import ForestLine, draw_forest
-from granite_bench.report.page import Page
+from granite_bench.report.printed_table import PrintedTable
 
 EVIL = "<img src=x onerror=alert(1)>"
 TASKS = ({"name": "A", "group": "x"}, {"name": "B", "group": "x"}, {"name": "C", "group": "y"})
@@ -55,12 +55,12 @@ def report(root: Path, *names: str, n_changed: int = 4) -> ComparisonReport:
     return report_of(put_side_by_side(candidates, n_changed=n_changed))
 
 
-def page(found: ComparisonReport, name: str) -> Page:
+def page(found: ComparisonReport, name: str) -> PrintedTable:
     """One of its tables."""
-    return next(section.page for section in found.sections if section.name == name)
+    return next(section.table for section in found.sections if section.name == name)
 
 
-def texts(of: Page) -> list[dict[str, str]]:
+def texts(of: PrintedTable) -> list[dict[str, str]]:
     """A dictionary of head -> text for every row."""
     return [dict(zip(of.heads, (cell.text for cell in row), strict=True)) for row in of.rows]
 
@@ -116,7 +116,7 @@ def test_several_models_have_rows_of_their_own(root: Path) -> None:
 
 def test_queries_stand_beside_both_rankings(root: Path) -> None:
     """A row for each rank, the query beside the first."""
-    changed = report(root).pages[-1]
+    changed = report(root).tables[-1]
     first, second = texts(changed)[:2]
     assert (first["Query"], first["Difference"], first["Documents"]) == ("q0", "+40.00", "d0")
     assert (second["Query"], second["Rank"], second["Documents"]) == ("", "2", "d1")
@@ -129,7 +129,7 @@ def test_texts_and_judgements_are_shown_where_they_are_there(root: Path) -> None
     query = side.pairs[0].changed[0]
     known = Texts({query.query: "what floats"}, {"d1": "Pumice " * 99}, {query.query: {"d1"}})  # type: ignore[dict-item]
     found = report_of(side, {query.evaluation: known})
-    rows = texts(found.pages[-1])
+    rows = texts(found.tables[-1])
     assert rows[0]["Query"] == f"{query.query}: what floats"
     assert rows[1]["Documents"].startswith("✓ d1: Pumice Pumice")
     assert rows[1]["Documents"].endswith("…")
@@ -222,7 +222,7 @@ def test_the_interval_of_tasks_like_these_needs_five_of_them(tmp_path: Path) -> 
         write_queries(root, "org/one", task, ONE)
         write_queries(root, "org/two", task, [value + place / 10 - 0.15 for value in ONE])
 
-    def overall(n_tasks: int) -> tuple[dict[str, str], Page]:
+    def overall(n_tasks: int) -> tuple[dict[str, str], PrintedTable]:
         suite = suite_of(*names[:n_tasks])
         sides = find_candidates(["org/one", "org/two"], suite, [root])
         found = page(report_of(put_side_by_side(sides)), "overall")

@@ -10,7 +10,7 @@ import pytest
 from results_tree import suite_of, write_result
 
 from granite_bench.report.context_lengths import ContextFigure, context_figures, context_length
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 from granite_bench.report.suite_page import suite_page
 from granite_bench.suite.suite import Suite
 from granite_bench.tables.table import make_table

@@ -252,7 +252,7 @@ def test_a_model_that_cannot_be_loaded_is_incomplete(
     assert main(["encode", *options, *broken, *_places(tmp_path)]) == 3
     said = capsys.readouterr().err
     assert "failed: mteb/baseline-bm25s (max_length=32): " in said
-    assert "the same command again encodes what is missing of this share" in said
+    assert "the same command encodes what is missing of this share" in said
 
 
 # Slurm

@@ -20,13 +20,13 @@ from test_report import Page as HtmlPage
 from test_report import sha256_of
 
 from granite_bench.cli import cli
-from granite_bench.commands.table import FORMATS
+from granite_bench.commands.options import TABLE_FORMATS
 from granite_bench.errors import BadInput
 from granite_bench.report.frame import SCRIPT
 from granite_bench.report.layout import lay_out
-from granite_bench.report.page import HOLE, Page
+from granite_bench.report.printed_table import HOLE, PrintedTable
 from granite_bench.report.suite_page import suite_page
-from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown, print_page
+from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown, print_table
 from granite_bench.tables.table import Options, Table, make_table
 
 TWO = {"name": "TaskA", "subsets": ["en", "de"]}
@@ -50,16 +50,16 @@ def made(root: Path, *tasks: Any, **options: Any) -> Table:
     return make_table(suite_of(*tasks), [root], Options(**options))
 
 
-def cells(page: Page, model: str) -> dict[str, Any]:
+def cells(page: PrintedTable, model: str) -> dict[str, Any]:
     """Head -> cell of one row."""
     (row,) = [row for row in page.rows if row[1].text == model]
     return dict(zip(page.heads, row, strict=True))
 
 
-def as_terminal(page: Page) -> str:
+def as_terminal(page: PrintedTable) -> str:
     """What a pipe gets."""
     out = io.StringIO()
-    print_page(page, Console(file=out, width=240))
+    print_table(page, Console(file=out, width=240))
     return out.getvalue()
 
 
@@ -110,7 +110,7 @@ def test_under_a_partial_table_stands_what_the_star_means(partial: Table) -> Non
     )
 
 
-STARRED: dict[str, Callable[[Page], str]] = {
+STARRED: dict[str, Callable[[PrintedTable], str]] = {
     "terminal": as_terminal,
     "md": lambda page: as_markdown(page).replace("\\", "").replace("**", ""),
     "latex": as_latex,
@@ -198,7 +198,7 @@ def test_the_head_of_a_common_average_says_of_how_many_tasks(common: Table) -> N
 
 @pytest.mark.parametrize("write", [as_terminal, as_markdown, as_latex, as_json])
 def test_every_format_with_subheads_says_of_how_many_tasks(
-    write: Callable[[Page], str], common: Table
+    write: Callable[[PrintedTable], str], common: Table
 ) -> None:
     """A common average is no suite average, and must not be taken for one."""
     assert "mean of 2 of 3" in write(lay_out(common))
@@ -570,7 +570,7 @@ def test_a_click_on_a_head_sorts_the_rows_with_holes_last(
 # --- the command line -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 def test_table_prints_every_format(form: str, root: Path) -> None:
     """The model, and its score in the format's own form."""
     path = write_result(root, "org/a", "SciFact", {"test": {"default": 0.51234}})

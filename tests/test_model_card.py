@@ -20,7 +20,7 @@ from granite_bench.report.model_card import Breakdown, ModelCard, card_of, file_
 from granite_bench.report.model_card_formats import as_csv, as_latex, as_markdown
 from granite_bench.report.model_card_page import card_page
 from granite_bench.report.model_index import HUB_TYPES, model_index
-from granite_bench.report.page import HOLE, Page
+from granite_bench.report.printed_table import HOLE, PrintedTable
 from granite_bench.tables.task_facts import task_facts
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -86,7 +86,7 @@ def breakdown(found: ModelCard, by: str) -> Breakdown:
     return next(each for each in found.suites[0].breakdowns if each.by == by)
 
 
-def texts(page: Page) -> list[dict[str, str]]:
+def texts(page: PrintedTable) -> list[dict[str, str]]:
     """A dictionary of head -> text for every row; of two heads that are the same, the last."""
     return [dict(zip(page.heads, (cell.text for cell in row), strict=True)) for row in page.rows]
 
@@ -108,7 +108,7 @@ def test_an_incomplete_model_has_no_average_and_no_rank(root: Path) -> None:
     assert found.findings == [
         "Small suite: 2 of 3 tasks are complete, so org/hole has no average and no rank."
     ]
-    scores = {row["Task"]: row["Score"] for row in texts(breakdown(found, "task").page)}
+    scores = {row["Task"]: row["Score"] for row in texts(breakdown(found, "task").table)}
     assert scores == {"Average": "(2/3)", "SciFact": "25.00", "NFCorpus": "62.50", "Mine": HOLE}
 
 
@@ -148,7 +148,7 @@ def test_the_average_stands_with_the_groups_that_it_is_over(root: Path) -> None:
         by_language = {language: [v] * 4 for language, v in zip(("de", "en"), values, strict=True)}
         write_queries(root, model, "T", by_language)
     found = card_of("org/a", ["languages.yaml"], [root])
-    rows = texts(breakdown(found, "language").page)
+    rows = texts(breakdown(found, "language").table)
     assert [(row["Language"], row["Score"], row["Queries"]) for row in rows] == [
         ("Average", "75.00", "8"),
         ("de", "50.00", "4"),
@@ -159,9 +159,9 @@ def test_the_average_stands_with_the_groups_that_it_is_over(root: Path) -> None:
 
 def test_queries_are_counted_only_where_records_say(root: Path) -> None:
     """Two of each task of org/mine; without any record there is no column."""
-    rows = texts(breakdown(card(root), "task").page)
+    rows = texts(breakdown(card(root), "task").table)
     assert [row["Queries"] for row in rows] == ["6", "2", "2", "2"]
-    assert "Queries" not in breakdown(card(root, "org/best"), "task").page.heads
+    assert "Queries" not in breakdown(card(root, "org/best"), "task").table.heads
 
 
 def test_speeds_name_protocol_and_device(root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from results_tree import suite_of, table_of, write_result
 
 from granite_bench.report.layout import lay_out
-from granite_bench.report.page import HOLE, Page
+from granite_bench.report.printed_table import HOLE, PrintedTable
 from granite_bench.suite.suite import load_suite
 from granite_bench.tables import model_facts
 from granite_bench.tables.model_facts import ModelFacts, facts_of
@@ -130,12 +130,12 @@ def test_the_registry_is_read_once_and_kept(
 # --- the columns ------------------------------------------------------------------------------
 
 
-def facts_page(root: Path, *tasks: str) -> Page:
+def facts_page(root: Path, *tasks: str) -> PrintedTable:
     """The page with facts, over what is in *root*."""
     return lay_out(make_table(suite_of(*tasks), [root], Options(facts=True)))
 
 
-def shown(page: Page, model: str) -> dict[str, str]:
+def shown(page: PrintedTable, model: str) -> dict[str, str]:
     """Head -> text of one row."""
     (row,) = [row for row in page.rows if row[1].text == model]
     return {head: cell.text for head, cell in zip(page.heads, row, strict=True)}

@@ -13,7 +13,7 @@ from results_tree import write_record, write_result
 from granite_bench.cli import cli
 from granite_bench.errors import BadInput
 from granite_bench.report.layout import headline, lay_out
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 from granite_bench.report.suite_page import suite_page
 from granite_bench.suite.overview import Overview, is_overview, load_overview
 from granite_bench.suite.shipped import overview_names, panel_names, suite_names, suites_folder

@@ -23,10 +23,10 @@ from rich.console import Console
 from granite_bench.report import sources
 from granite_bench.report.frame import SCRIPT, breakable
 from granite_bench.report.layout import headline, lay_out
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 from granite_bench.report.sources import sources_of
 from granite_bench.report.suite_page import suite_page
-from granite_bench.report.text import as_csv, as_markdown, print_page
+from granite_bench.report.text import as_csv, as_markdown, print_table
 from granite_bench.tables.run_command import reproduce
 from granite_bench.tables.table import Options, Table, make_table
 
@@ -261,10 +261,10 @@ def test_csv_quotes_commas_and_quotes_in_names(root: Path) -> None:
 
 
 def printed(table: Table, **options: Any) -> str:
-    """What print_page sends to a terminal."""
+    """What print_table sends to a terminal."""
     out = io.StringIO()
     console = Console(file=out, width=options.pop("width", 200), **options)
-    print_page(lay_out(table), console)
+    print_table(lay_out(table), console)
     return out.getvalue()
 
 

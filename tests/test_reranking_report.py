@@ -13,7 +13,7 @@ from reranking_tree import Query, write_reranked
 from results_tree import suite_of, write_result
 
 from granite_bench.__main__ import main
-from granite_bench.report.page import Page
+from granite_bench.report.printed_table import PrintedTable
 from granite_bench.report.reranking import lay_out_blocks, lay_out_gains
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_latex, as_markdown
@@ -64,7 +64,7 @@ def table_of(root: Path, suite: Suite = SUITE, **options: object) -> Table:
     return make_table(suite, [root], Options(**options))  # type: ignore[arg-type]
 
 
-def texts(page: Page) -> list[dict[str, str]]:
+def texts(page: PrintedTable) -> list[dict[str, str]]:
     """A dictionary of head -> text for every row."""
     return [dict(zip(page.heads, (cell.text for cell in row), strict=True)) for row in page.rows]
 

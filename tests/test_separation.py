@@ -19,7 +19,7 @@ from granite_bench.cli import cli
 from granite_bench.comparison.separation import Separation, separations_of
 from granite_bench.errors import BadInput
 from granite_bench.report.layout import headline, lay_out
-from granite_bench.report.page import Page
+from granite_bench.report.printed_table import PrintedTable
 from granite_bench.report.suite_page import suite_page
 from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 from granite_bench.results.tree import record_path
@@ -80,12 +80,12 @@ def three(root: Path) -> Table:
     return table_of(root)
 
 
-def page_of(table: Table) -> Page:
+def printed_table(table: Table) -> PrintedTable:
     """The page with the marks."""
     return lay_out(table, separations_of(table))
 
 
-def ranks(page: Page) -> dict[str, str]:
+def ranks(page: PrintedTable) -> dict[str, str]:
     """model -> what is printed as its rank."""
     return {row[1].text: row[0].text for row in page.rows}
 
@@ -109,7 +109,7 @@ def test_inseparable_is_a_p_of_alpha_or_more(p: float | None, inseparable: bool)
 
 def test_the_rank_is_marked_and_the_note_says_by_what(three: Table) -> None:
     """The sign stands in the text, and sorting goes by the rank."""
-    page = page_of(three)
+    page = printed_table(three)
     assert ranks(page) == {"org/best": "1", "org/close": "2 ≈", "org/worse": "3"}
     assert [row[0].value for row in page.rows] == [1, 2, 3]
     assert page.rows[1][0].note == "cannot be told from org/best"
@@ -120,7 +120,7 @@ def test_the_rank_is_marked_and_the_note_says_by_what(three: Table) -> None:
 
 def test_every_format_has_the_mark_or_the_p_value(three: Table) -> None:
     """CSV has numbers: the p value beside the rank."""
-    page = page_of(three)
+    page = printed_table(three)
     assert "| 2 ≈ | org/close |" in as_markdown(page)
     assert r"2 $\approx$ & org/close" in as_latex(page)
     assert "2 ≈" in suite_page(three, separations_of(three))
@@ -161,7 +161,7 @@ def test_a_pair_without_scores_per_query_is_not_tested_and_said_so(root: Path) -
     (found,) = separations_of(table)
     assert found.p is None
     assert found.why_not == "no scores per query of org/bare for TaskA test"
-    page = page_of(table)
+    page = printed_table(table)
     assert ranks(page) == {"org/best": "1", "org/bare": "2"}
     assert f"Not tested: org/best and org/bare below it: {found.why_not}." in page.notes
 
@@ -194,7 +194,7 @@ def test_rows_without_a_rank_take_no_part(root: Path) -> None:
     assert [(each.above, each.model) for each in separations_of(table)] == [
         ("org/best", "org/worse")
     ]
-    assert ranks(page_of(table))["org/hole"] == "–"
+    assert ranks(printed_table(table))["org/hole"] == "–"
 
 
 def test_common_tasks_are_what_is_tested(root: Path) -> None:

@@ -21,7 +21,7 @@ from speed_tree import LATENCY, write_speed
 from granite_bench.errors import BadInput
 from granite_bench.report.figures import Box, touch
 from granite_bench.report.layout import lay_out
-from granite_bench.report.page import HOLE, Page
+from granite_bench.report.printed_table import HOLE, PrintedTable
 from granite_bench.report.scatter import (
     Placement,
     Point,
@@ -78,13 +78,13 @@ def small(root: Path, **changes: Any) -> Table:
     return table_of(root, "TaskA", "TaskB", **changes)
 
 
-def column(page: Page, head: str) -> dict[str, str]:
+def column(page: PrintedTable, head: str) -> dict[str, str]:
     """model -> what is printed under a head."""
     place, name = page.heads.index(head), page.heads.index("Model")
     return {row[name].text: row[place].text for row in page.rows}
 
 
-def speed_heads(page: Page) -> list[tuple[str, str]]:
+def speed_heads(page: PrintedTable) -> list[tuple[str, str]]:
     """Heads with what stands under them, behind the tasks."""
     start = page.heads.index("TaskB") + 1
     return list(zip(page.heads[start:], page.subheads[start:], strict=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from granite_bench.commands.help import Command
-from granite_bench.commands.options import results_option
+from granite_bench.commands.options import format_option, results_option
 
 if TYPE_CHECKING:
     from granite_bench.report.audit import AuditForm
@@ -31,14 +31,7 @@ if TYPE_CHECKING:
     metavar="PUBLISHED.csv...",
 )
 @results_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["terminal", "html", "csv"]),
-    default="terminal",
-    show_default=True,
-    help="What to write.",
-)
+@format_option(("terminal", "html", "csv"))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file.  [default: standard output]"
 )

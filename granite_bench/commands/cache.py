@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from granite_bench.commands.group import Commands
-from granite_bench.commands.options import vectors_option
+from granite_bench.commands.options import format_option, vectors_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.errors import ExitCode
 from granite_bench.files.local import Place, size_text
@@ -46,14 +46,7 @@ def cache() -> None:
     ),
 )
 @vectors_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["terminal", "json"]),
-    default="terminal",
-    show_default=True,
-    help="What to print.",
-)
+@format_option(("terminal", "json"))
 def list_(vectors: str | None, form: str) -> None:
     """List what vectors are kept: models, settings, texts, size, when last used."""
     from granite_bench.engine.vectors.vector_cache import differing

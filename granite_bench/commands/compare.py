@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from granite_bench.commands.help import Command
-from granite_bench.commands.options import mirror_option, results_option
+from granite_bench.commands.options import (
+    TABLE_FORMATS,
+    format_option,
+    mirror_option,
+    results_option,
+)
 from granite_bench.errors import ExitCode
 
 if TYPE_CHECKING:
     from granite_bench.comparison.side_by_side import SideBySide
     from granite_bench.report.comparison import ComparisonReport
 
-FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 KINDS = ("dataset", "mteb", "max_length", "prompts", "candidates", "queries", "all")
 """As likeness.KINDS has them, which takes NumPy to import, and "all"."""
 
@@ -81,14 +85,7 @@ N_CHANGED = 5
     help="Show the texts of those queries and documents too, where the data are on this machine.",
 )
 @mirror_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    default="terminal",
-    show_default=True,
-    help="What to write.",
-)
+@format_option(TABLE_FORMATS)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -106,7 +106,9 @@ def encode(suite: str | None, shard: tuple[int, int], **options: Any) -> None:
     for failure in failures:
         click.echo(f"failed: {failure}", err=True)
     if failures and n_shares > 1:
-        click.echo("the same command again encodes what is missing of this share", err=True)
+        click.echo(
+            "once that is mended, the same command encodes what is missing of this share", err=True
+        )
     if failures:
         sys.exit(ExitCode.INCOMPLETE)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,6 +66,21 @@ class Words(click.ParamType[Any]):
         if not all(parts):
             self.fail(f"'{value}' has an empty place between commas", param, ctx)
         return parts
+
+
+TABLE_FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
+
+
+def format_option(choices: Sequence[str]) -> Callable[[Any], Any]:
+    """--format, of which the first choice is what is printed unasked; the parameter is *form*."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="What to write.",
+    )
 
 
 results_option = click.option(

@@ -14,6 +14,7 @@ import click
 
 from granite_bench.commands.given import given_options
 from granite_bench.commands.help import Command, under
+from granite_bench.commands.options import format_option
 from granite_bench.commands.run_options import prepare_run, run_options, subset_option
 from granite_bench.console import count_text, print_rows
 from granite_bench.files.local import size_text
@@ -66,14 +67,7 @@ _FORECAST = "What to forecast"
     click.option(
         "--from-scratch", is_flag=True, help="Count everything, also what is there already."
     ),
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(("text", "json")),
-        default="text",
-        show_default=True,
-        help="What to print.",
-    ),
+    format_option(("terminal", "json")),
 )
 @run_options
 @subset_option
@@ -106,7 +100,7 @@ def plan(
         if from_scratch:
             options["results"] = Path(nothing_there)
         prepared = prepare_run(suite, **options)
-    if prepared.nothing_to_do and form == "text":
+    if prepared.nothing_to_do and form == "terminal":
         click.echo("nothing to do: every result is there   (--from-scratch counts everything)")
         return
     devices: Sequence[str] = options["devices"] or ()

@@ -222,7 +222,6 @@ subset_option = under(
 def prepare_run(
     suite: str | None,
     *,
-    panel: str | None,
     vectors: str | None,
     no_vectors: bool = False,
     **options: Any,
@@ -238,10 +237,7 @@ def prepare_run(
         BadInput: all that is wrong with them.
     """
     from granite_bench.runner.preparation import prepare
-    from granite_bench.suite.panel import load_panel
 
     # What was not given keeps the default of prepare.
     given = {name: value for name, value in options.items() if value is not None}
-    if panel is not None:
-        given["models"] = (*given["models"], *load_panel(panel).models)
     return prepare(suite, vectors=None if no_vectors else vectors or True, **given)

@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from granite_bench.commands.help import Command, under
+from granite_bench.commands.options import TABLE_FORMATS, format_option
 from granite_bench.commands.table_options import for_tables, make_table, separations_of_ranks
-
-FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
 
 
 @click.command(
@@ -37,14 +36,7 @@ FORMATS = ("terminal", "md", "html", "latex", "csv", "json")
         help="What each reranker gains over its first stage, and how much it could.",
     ),
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    default="terminal",
-    show_default=True,
-    help="What to print.",
-)
+@format_option(TABLE_FORMATS)
 def table(
     suite: str,
     form: str,
@@ -76,16 +68,16 @@ def table(
 
         click.echo(suite_page(made, separations), nl=False)
         return
-    page = _lay_out(made, separations, curves=curves, speed=speed, gains=gains)
+    laid_out = _lay_out(made, separations, curves=curves, speed=speed, gains=gains)
     if form == "terminal":
-        from granite_bench.report.text import print_page, terminal
+        from granite_bench.report.text import print_table, terminal
 
-        print_page(page, terminal())
+        print_table(laid_out, terminal())
     else:
         from granite_bench.report.text import as_csv, as_json, as_latex, as_markdown
 
         write = {"md": as_markdown, "latex": as_latex, "csv": as_csv, "json": as_json}[form]
-        click.echo(write(page), nl=False)
+        click.echo(write(laid_out), nl=False)
 
 
 def _lay_out(made: Any, separations: Any, *, curves: Any, speed: bool, gains: bool) -> Any:

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from datasets import Dataset
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import EncoderProtocol
 from mteb.types import PromptType
 
-from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction, wait_for_device
 from granite_bench.engine.backends.texts import DocumentTexts, document_ids, query_texts
 from granite_bench.engine.encoding.encoder import Encoded, Encoder
 from granite_bench.engine.encoding.encoding_cost import EncodingCost
@@ -204,7 +203,6 @@ class DenseRetriever:
             started = time.perf_counter()
             self.encoder.encode_uncached([text], instruction)
             self._search(vectors[position : position + 1], [""], top_k)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            wait_for_device(self._search_device)
             seconds.append(time.perf_counter() - started)
         return seconds[LATENCY_WARM_UP:]

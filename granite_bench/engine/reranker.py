@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import CrossEncoderProtocol, CrossEncoderWrapper, SearchCrossEncoderWrapper
 
-from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction, wait_for_device
 from granite_bench.engine.backends.cross_encoder import CrossEncoderBackend
 from granite_bench.engine.backends.pairs import (
     Pairs,
@@ -141,8 +140,7 @@ class Reranker:
             budget = self.encoder.token_budget
             for batch in token_budget_batches(tokens.lengths, token_budget=budget):
                 backend.encode(tokens, batch, instruction)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            wait_for_device(backend.device)
             if number >= LATENCY_WARM_UP:
                 yield time.perf_counter() - started
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from granite_bench.comparison.changed_queries import ChangedQuery, Hit
 from granite_bench.comparison.task_texts import Texts
 from granite_bench.printed import metric_name, points, score_text
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.tables.scores import Evaluation
 
 N_HITS = 5
@@ -106,7 +106,7 @@ def beginning(text: str) -> str:
 
 def lay_out_changed(
     reference: str, model: str, queries: Sequence[QueryView], notes: Sequence[str] = ()
-) -> Page:
+) -> PrintedTable:
     """One pair's queries: a row for each rank, the query beside the first."""
     heads = [
         ("Query", ""), ("Task", ""), ("Reference", "score"), ("Score", ""),
@@ -118,23 +118,23 @@ def lay_out_changed(
         query = each.changed
         named = f"{query.query}{': ' if each.text else ''}{each.text}"
         first = [
-            PageCell(named),
-            PageCell(each.where),
-            PageCell(score_text(query.one), value=query.one),
-            PageCell(score_text(query.other), value=query.other),
-            PageCell(points(query.change), value=query.change),
+            PrintedCell(named),
+            PrintedCell(each.where),
+            PrintedCell(score_text(query.one), value=query.one),
+            PrintedCell(score_text(query.other), value=query.other),
+            PrintedCell(points(query.change), value=query.change),
         ]
         n_ranks = min(max(len(each.hits_of_one), len(each.hits_of_other), 1), N_HITS_IN_A_ROW)
         for rank in range(n_ranks):
             documents = [
-                PageCell(str(hits[rank]) if rank < len(hits) else HOLE)
+                PrintedCell(str(hits[rank]) if rank < len(hits) else HOLE)
                 for hits in (each.hits_of_one, each.hits_of_other)
             ]
-            query_cells = first if rank == 0 else [PageCell("")] * len(first)
-            rows.append([*query_cells, PageCell(str(rank + 1), value=rank + 1), *documents])
+            query_cells = first if rank == 0 else [PrintedCell("")] * len(first)
+            rows.append([*query_cells, PrintedCell(str(rank + 1), value=rank + 1), *documents])
     judged = any(each.n_relevant is not None for each in queries)
     marked = [f"{RELEVANT} marks documents that are judged relevant."] if judged else []
-    return page_of(
+    return printed_table(
         f"Queries that changed most: {model} against {reference}",
         heads,
         rows,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from granite_bench.printed import metric_name, p_text, score_text, some, speed_text
-from granite_bench.report.page import HOLE, PageCell
+from granite_bench.report.printed_table import HOLE, PrintedCell
 from granite_bench.results.speed_columns import Conditions, protocol_labels, short_device
 from granite_bench.results.speed_records import SpeedRecord
 from granite_bench.results.tree import Result
@@ -35,7 +35,7 @@ class Column:
 
     head: str
     subhead: str
-    cell: Callable[[Row], PageCell]
+    cell: Callable[[Row], PrintedCell]
     numeric: bool = True
     is_score: bool = False
 
@@ -44,14 +44,14 @@ def rank_column(separations: Sequence[Separation]) -> Column:
     """The rank, marked where a test does not tell it from the one above."""
     by_model = {each.model: each for each in separations}
 
-    def cell(row: Row) -> PageCell:
+    def cell(row: Row) -> PrintedCell:
         if row.rank is None:
-            return PageCell(HOLE)
+            return PrintedCell(HOLE)
         found = by_model.get(row.model)
         if found is None or not found.inseparable:
-            return PageCell(str(row.rank), value=row.rank)
+            return PrintedCell(str(row.rank), value=row.rank)
         note = f"cannot be told from {found.above}"
-        return PageCell(f"{row.rank} {INSEPARABLE}", note, value=row.rank)
+        return PrintedCell(f"{row.rank} {INSEPARABLE}", note, value=row.rank)
 
     return Column("Rank", "", cell)
 
@@ -60,13 +60,13 @@ def separation_column(separations: Sequence[Separation]) -> Column:
     """The p value of each ranked row against the one above."""
     by_model = {each.model: each for each in separations}
 
-    def cell(row: Row) -> PageCell:
+    def cell(row: Row) -> PrintedCell:
         found = by_model.get(row.model)
         if found is None:
-            return PageCell(HOLE)
+            return PrintedCell(HOLE)
         if found.p is None:
-            return PageCell(HOLE, f"not tested: {found.why_not}")
-        return PageCell(p_text(found.p), f"against {found.above}", value=found.p)
+            return PrintedCell(HOLE, f"not tested: {found.why_not}")
+        return PrintedCell(p_text(found.p), f"against {found.above}", value=found.p)
 
     return Column("p", "to the row above", cell)
 
@@ -93,14 +93,14 @@ def average_column(table: Table) -> Column:
         {score_text(row.average) for row in table.rows if row.average is not None and row.complete}
     )
 
-    def cell(row: Row) -> PageCell:
+    def cell(row: Row) -> PrintedCell:
         if row.average is None:
-            return PageCell(HOLE, "no average over an incomplete suite", partial=True)
+            return PrintedCell(HOLE, "no average over an incomplete suite", partial=True)
         text = score_text(row.average)
         if not row.complete:
             note = f"over {row.n_complete} complete of {row.n_tasks}"
-            return PageCell(f"{text}{PARTIAL}", note, value=row.average, partial=True)
-        return PageCell(text, value=row.average, place=_place(text, printed))
+            return PrintedCell(f"{text}{PARTIAL}", note, value=row.average, partial=True)
+        return PrintedCell(text, value=row.average, place=_place(text, printed))
 
     return Column("Average", subhead, cell, is_score=True)
 
@@ -109,16 +109,18 @@ def score_column(table: Table, column: str, metric: str) -> Column:
     """One task, group or suite; best and second are marked among the rows that count."""
     printed = _ordered({score_text(value) for value in table.counting(column)})
 
-    def cell(row: Row) -> PageCell:
+    def cell(row: Row) -> PrintedCell:
         score, note = row.cells[column], _note(row, column)
         if score.value is None or not (score.complete or table.options.partial):
             text = f"({score.n_there}/{score.n_expected})" if score.n_there else HOLE
-            return PageCell(text, note, partial=True)
+            return PrintedCell(text, note, partial=True)
         text = score_text(score.value)
         if not score.complete:
-            return PageCell(f"{text}{PARTIAL}", note, value=score.value, partial=True)
+            return PrintedCell(f"{text}{PARTIAL}", note, value=score.value, partial=True)
         counts = row.complete or table.options.partial
-        return PageCell(text, note, value=score.value, place=_place(text, printed) if counts else 0)
+        return PrintedCell(
+            text, note, value=score.value, place=_place(text, printed) if counts else 0
+        )
 
     return Column(column, metric_name(metric), cell, is_score=True)
 
@@ -216,21 +218,21 @@ def provenance(result: Result) -> str:
     return ", ".join(parts)
 
 
-def _millions(value: int | None) -> PageCell:
+def _millions(value: int | None) -> PrintedCell:
     return _fact(None if value is None else value / 1e6, "{:,.0f}")
 
 
-def _fact(value: float | None, shape: str) -> PageCell:
+def _fact(value: float | None, shape: str) -> PrintedCell:
     if value is None:
-        return PageCell(HOLE, "not in mteb's metadata")
-    return PageCell(shape.format(value), value=value)
+        return PrintedCell(HOLE, "not in mteb's metadata")
+    return PrintedCell(shape.format(value), value=value)
 
 
-def _share(share: float | None) -> PageCell:
+def _share(share: float | None) -> PrintedCell:
     if share is None:
-        return PageCell(HOLE, "mteb does not know the training data")
+        return PrintedCell(HOLE, "mteb does not know the training data")
     # Cut off, not rounded, as mteb prints it.
-    return PageCell(f"{int(share * 100 + 1e-9)}", value=share)
+    return PrintedCell(f"{int(share * 100 + 1e-9)}", value=share)
 
 
 def _ordered(printed: Collection[str]) -> list[str]:
@@ -262,14 +264,14 @@ def _note(row: Row, column: str) -> str:
     return "; ".join(parts)
 
 
-def _speed_cell(key: tuple[str, str], figure: str) -> Callable[[Row], PageCell]:
-    def cell(row: Row) -> PageCell:
+def _speed_cell(key: tuple[str, str], figure: str) -> Callable[[Row], PrintedCell]:
+    def cell(row: Row) -> PrintedCell:
         speed = next((s for s in row.speeds if (s.device, s.protocol) == key), None)
         value = getattr(speed, figure, None)
         if value is None:
-            return PageCell(HOLE, "not measured")
+            return PrintedCell(HOLE, "not measured")
         text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-        return PageCell(text, f"{key[1]} on {key[0]}", value=value)
+        return PrintedCell(text, f"{key[1]} on {key[0]}", value=value)
 
     return cell
 
@@ -298,17 +300,17 @@ def _latency(record: SpeedRecord, percentile: str) -> tuple[float, str] | None:
 
 def _record_cell(
     conditions: Conditions, figure: Callable[[SpeedRecord], tuple[float, str] | None]
-) -> Callable[[Row], PageCell]:
+) -> Callable[[Row], PrintedCell]:
     """The cells of a figure under these conditions; *figure* has its value and a note."""
 
-    def cell(row: Row) -> PageCell:
+    def cell(row: Row) -> PrintedCell:
         record = next((r for r in row.speed_records if r.conditions == conditions), None)
         found = None if record is None else figure(record)
         if record is None or found is None:
-            return PageCell(HOLE, "not measured")
+            return PrintedCell(HOLE, "not measured")
         value, note = found
         note = "; ".join([*record.warnings, note, measurement(record)])
         text = f"{speed_text(value)}{WARNED if record.warnings else ''}"
-        return PageCell(text, note, value=value, partial=bool(record.warnings) and record.spoilt)
+        return PrintedCell(text, note, value=value, partial=bool(record.warnings) and record.spoilt)
 
     return cell

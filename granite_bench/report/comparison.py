@@ -25,7 +25,7 @@ from granite_bench.printed import (
 from granite_bench.report.changed_queries import QueryView, lay_out_changed, views_of
 from granite_bench.report.comparison_findings import CONFIDENCE, findings_of, warnings_of
 from granite_bench.report.costs import lay_out_costs, lay_out_standings
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.stats.bootstrap import LEAST_UNITS, ConfidenceInterval
 from granite_bench.tables.scores import Evaluation, common_metric
 
@@ -53,7 +53,7 @@ class Section:
 
     name: str
     heading: str
-    page: Page
+    table: PrintedTable
     differences: Mapping[str, Sequence[Difference]]
 
 
@@ -83,10 +83,10 @@ class ComparisonReport:
         return f"{self.side.suite.title}: models compared"
 
     @property
-    def pages(self) -> list[Page]:
+    def tables(self) -> list[PrintedTable]:
         """Every table, those of the queries that changed most at the end."""
         changed = [lay_out_changed(*each, self.notes) for each in self.changed]
-        return [*(section.page for section in self.sections), *changed]
+        return [*(section.table for section in self.sections), *changed]
 
 
 def report_of(
@@ -163,16 +163,16 @@ def _overall(side: SideBySide) -> Section:
     if has_units:
         heads.insert(4, (CONFIDENCE, f"{units} like these"))
     row = side.reference.row
-    holes = [PageCell(HOLE)] * (len(heads) - 2)
-    rows = [[PageCell(side.reference.name, row.revision), _score(row.average), *holes]]
+    holes = [PrintedCell(HOLE)] * (len(heads) - 2)
+    rows = [[PrintedCell(side.reference.name, row.revision), _score(row.average), *holes]]
     for pair in side.pairs:
         found = pair.comparison.average
         cells = _of_difference(found)
         effect = None if found is None else found.effect_size
-        cells.append(PageCell(HOLE) if effect is None else _number(effect, signed(effect)))
+        cells.append(PrintedCell(HOLE) if effect is None else _number(effect, signed(effect)))
         if has_units:
             cells.insert(2, _interval(pair.comparison.over_units))
-        name = PageCell(pair.candidate.name, pair.candidate.row.revision)
+        name = PrintedCell(pair.candidate.name, pair.candidate.row.revision)
         rows.append([name, _score(pair.candidate.row.average), *cells])
     notes = [f"The reference is {side.reference.name}.", _TESTS]
     if has_units:
@@ -186,12 +186,12 @@ def _overall(side: SideBySide) -> Section:
             "query at least; the interval is about these queries alone."
         )
     title = f"{side.suite.title}: overall"
-    page = page_of(title, heads, rows, notes, texts=("Model",), scores=("Score",))
+    table = printed_table(title, heads, rows, notes, texts=("Model",), scores=("Score",))
     averages = {p.candidate.name: [p.comparison.average] for p in side.pairs}
     differences = {
         name: [each for each in of_pair if each is not None] for name, of_pair in averages.items()
     }
-    return Section("overall", "Overall", page, differences)
+    return Section("overall", "Overall", table, differences)
 
 
 def _breakdown(
@@ -214,9 +214,9 @@ def _breakdown(
         for model, of_pair in found.items():
             for each in of_pair:
                 if each.column == column:
-                    cells = [PageCell(column)]
-                    cells += [PageCell(metric_name(each.metric))] if mixed else []
-                    cells += [PageCell(model)] if several else []
+                    cells = [PrintedCell(column)]
+                    cells += [PrintedCell(metric_name(each.metric))] if mixed else []
+                    cells += [PrintedCell(model)] if several else []
                     cells += [_score(each.one), _score(each.other), *_of_difference(each)]
                     rows.append(cells)
     notes = [
@@ -226,7 +226,7 @@ def _breakdown(
     whole = {name: len(of_pair) for name, of_pair in found.items()}
     if len(set(whole.values())) > 1:
         notes.append("What one of the two lacks has no row.")
-    page = page_of(
+    table = printed_table(
         f"{side.suite.title}: {title[0].lower()}{title[1:]}",
         heads,
         rows,
@@ -234,10 +234,10 @@ def _breakdown(
         texts=(what, "Metric", "Model"),
         scores=("Reference", "Score"),
     )
-    return Section(name, title, page, found)
+    return Section(name, title, table, found)
 
 
-def _requirements(side: SideBySide) -> Page:
+def _requirements(side: SideBySide) -> PrintedTable:
     shown = [each.name for each in side.candidates]
     names = dict.fromkeys([*shown, *side.excluded])
     rows = []
@@ -245,9 +245,9 @@ def _requirements(side: SideBySide) -> Page:
         reasons = side.excluded.get(name, ())
         rows.append(
             [
-                PageCell(name),
-                PageCell("no" if reasons else "yes"),
-                PageCell("; ".join(reasons) or HOLE),
+                PrintedCell(name),
+                PrintedCell("no" if reasons else "yes"),
+                PrintedCell("; ".join(reasons) or HOLE),
             ]
         )
     required = ", ".join(each.text for each in side.requirements)
@@ -256,22 +256,24 @@ def _requirements(side: SideBySide) -> Page:
         notes.append(f"{side.reference.name} does not qualify, and stays as the reference.")
     heads = ("Model", "Qualifies", "Why not")
     title = f"{side.suite.title}: requirements"
-    return page_of(title, [(head, "") for head in heads], rows, notes, texts=heads)
+    return printed_table(title, [(head, "") for head in heads], rows, notes, texts=heads)
 
 
 # --- cells ------------------------------------------------------------------------------------
 
 
-def _of_difference(found: Difference | None) -> list[PageCell]:
+def _of_difference(found: Difference | None) -> list[PrintedCell]:
     """The cells under _OF_A_DIFFERENCE."""
     if found is None:
-        return [PageCell(HOLE, "not complete on both sides", partial=True)] * len(_OF_A_DIFFERENCE)
+        return [PrintedCell(HOLE, "not complete on both sides", partial=True)] * len(
+            _OF_A_DIFFERENCE
+        )
     mark = ""
     if found.is_significant:
         mark = f" {BETTER if found.change > 0 else WORSE}"
     change = _number(found.change, f"{points(found.change)}{mark}")
     if found.p_holm is None or found.tally is None:
-        hole = PageCell(HOLE, "no scores per query on both sides", partial=True)
+        hole = PrintedCell(HOLE, "no scores per query on both sides", partial=True)
         return [change, *[hole] * (len(_OF_A_DIFFERENCE) - 1)]
     tally = found.tally
     counts = f"{tally.wins:,} / {tally.ties:,} / {tally.losses:,}"
@@ -281,25 +283,25 @@ def _of_difference(found: Difference | None) -> list[PageCell]:
         _interval(found.interval),
         _number(found.p_holm, p_text(found.p_holm)),
         _number(tally.wins - tally.losses, counts),
-        PageCell(HOLE) if detectable is None else _number(detectable, score_text(detectable)),
+        PrintedCell(HOLE) if detectable is None else _number(detectable, score_text(detectable)),
         _number(found.n_queries, f"{found.n_queries:,}"),
     ]
 
 
-def _interval(found: ConfidenceInterval | None) -> PageCell:
+def _interval(found: ConfidenceInterval | None) -> PrintedCell:
     if found is None:
-        return PageCell(HOLE, "nothing to resample", partial=True)
+        return PrintedCell(HOLE, "nothing to resample", partial=True)
     return _number(found.mean, interval_text(found))
 
 
-def _number(value: float, text: str) -> PageCell:
-    return PageCell(text, value=value)
+def _number(value: float, text: str) -> PrintedCell:
+    return PrintedCell(text, value=value)
 
 
-def _score(value: float | None) -> PageCell:
+def _score(value: float | None) -> PrintedCell:
     if value is None:
-        return PageCell(HOLE, "no average over an incomplete suite", partial=True)
-    return PageCell(score_text(value), value=value)
+        return PrintedCell(HOLE, "no average over an incomplete suite", partial=True)
+    return PrintedCell(score_text(value), value=value)
 
 
 def _measure(side: SideBySide) -> str:

@@ -17,9 +17,9 @@ from granite_bench.comparison.side_by_side import ReferencePair
 from granite_bench.errors import plain
 from granite_bench.report.changed_queries import HitView, QueryView
 from granite_bench.report.comparison import ComparisonReport
-from granite_bench.report.text import as_latex as page_as_latex
-from granite_bench.report.text import as_markdown as page_as_markdown
-from granite_bench.report.text import as_printed, csv_text, markdown_text, print_page
+from granite_bench.report.text import as_latex as table_as_latex
+from granite_bench.report.text import as_markdown as table_as_markdown
+from granite_bench.report.text import as_printed, csv_text, markdown_text, print_table
 from granite_bench.stats.bootstrap import ConfidenceInterval
 
 VERSION = 1
@@ -31,9 +31,9 @@ def print_comparison(report: ComparisonReport, console: Console) -> None:
         console.print(Text(f"! {plain(line)}", style="bold yellow"), highlight=False)
     for line in report.findings:
         console.print(Text(plain(line), style="bold"), highlight=False)
-    for page in report.pages:
+    for table in report.tables:
         console.print()
-        print_page(page, console)
+        print_table(table, console)
 
 
 def as_text(report: ComparisonReport) -> str:
@@ -46,16 +46,16 @@ def as_markdown(report: ComparisonReport) -> str:
     lines = [f"# {markdown_text(report.title)}", ""]
     lines += [f"> **{markdown_text(line)}**\n" for line in report.warnings]
     lines += [f"- {markdown_text(line)}" for line in report.findings]
-    for page in report.pages:
-        lines += ["", f"## {markdown_text(page.title)}", "", page_as_markdown(page).rstrip("\n")]
+    for table in report.tables:
+        lines += ["", f"## {markdown_text(table.title)}", "", table_as_markdown(table).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
 def as_latex(report: ComparisonReport) -> str:
     """Every table but the queries', one after the other, its title in a comment before it."""
-    pages = [section.page for section in report.sections]
+    printed = [section.table for section in report.sections]
     said = [f"% {plain(line)}" for line in [*report.warnings, *report.findings]]
-    tables = [f"% {plain(page.title)}\n{page_as_latex(page)}" for page in pages]
+    tables = [f"% {plain(table.title)}\n{table_as_latex(table)}" for table in printed]
     return "\n".join(["\n".join(said), *tables])
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from granite_bench.printed import metric_name, score_text
 from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
-from granite_bench.report.page import HOLE, PageCell
+from granite_bench.report.printed_table import HOLE, PrintedCell
 from granite_bench.suite.suite import Suite
 from granite_bench.tables.scores import Evaluation, evaluations_of, score_of
 from granite_bench.tables.table import Row, Table
@@ -28,7 +28,7 @@ class ContextRow:
 
     swatch: Markup
     model: str
-    cells: Sequence[PageCell]
+    cells: Sequence[PrintedCell]
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,10 @@ def _figure(
     )
 
 
-def _cell(score: float | None) -> PageCell:
+def _cell(score: float | None) -> PrintedCell:
     if score is None:
-        return PageCell(HOLE, "not complete", partial=True)
-    return PageCell(score_text(score), value=score)
+        return PrintedCell(HOLE, "not complete", partial=True)
+    return PrintedCell(score_text(score), value=score)
 
 
 def _finding(model: str, scores: Mapping[str, Mapping[int, float | None]]) -> str:

@@ -9,7 +9,7 @@ from granite_bench.comparison.costs import Cost
 from granite_bench.comparison.side_by_side import FIGURES, SideBySide, Standing
 from granite_bench.files.local import size_text
 from granite_bench.printed import score_text, speed_text
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class _Figure:
 
 
 def _millions(value: float) -> str:
-    return f"{value / 1e6:,.1f}"
+    return f"{value / 1e6:,.1f}" if value else "0"
 
 
 def _whole(value: float) -> str:
@@ -51,7 +51,7 @@ _FIGURES = (
 )
 
 
-def lay_out_costs(side: SideBySide) -> Page:
+def lay_out_costs(side: SideBySide) -> PrintedTable:
     """A row for each model; what nobody knows of any of them has no column."""
     costs = side.costs
     units = dict.fromkeys(unit for cost in costs.rows for unit in cost.throughput)
@@ -64,8 +64,8 @@ def lay_out_costs(side: SideBySide) -> Page:
     heads += [("Speed ratio", "to the reference, in turns")] if any(ratios) else []
     rows = []
     for candidate, cost, ratio in zip(side.candidates, costs.rows, ratios, strict=True):
-        row = [PageCell(candidate.name)]
-        row += [PageCell(cost.precision or HOLE)] if has_precision else []
+        row = [PrintedCell(candidate.name)]
+        row += [PrintedCell(cost.precision or HOLE)] if has_precision else []
         row += [_cell(each, cost) for each in figures]
         if any(ratios):
             text = HOLE
@@ -73,9 +73,9 @@ def lay_out_costs(side: SideBySide) -> Page:
                 text = f"{ratio.value:.2f}"
                 if ratio.low is not None and ratio.high is not None:
                     text += f" ({ratio.low:.2f} to {ratio.high:.2f})"
-            row.append(PageCell(text, value=ratio.value if ratio else None))
+            row.append(PrintedCell(text, value=ratio.value if ratio else None))
         rows.append(row)
-    return page_of(
+    return printed_table(
         f"{side.suite.title}: what each costs",
         heads,
         rows,
@@ -88,11 +88,11 @@ def _throughput(unit: str) -> _Figure:
     return _Figure(unit, "1/s", lambda cost: cost.throughput.get(unit), speed_text)
 
 
-def _cell(figure: _Figure, cost: Cost) -> PageCell:
+def _cell(figure: _Figure, cost: Cost) -> PrintedCell:
     value = figure.of(cost)
     if value is None:
-        return PageCell(HOLE, "not known")
-    return PageCell(figure.text(value), value=value)
+        return PrintedCell(HOLE, "not known")
+    return PrintedCell(figure.text(value), value=value)
 
 
 def _notes(side: SideBySide) -> list[str]:
@@ -105,7 +105,7 @@ def _notes(side: SideBySide) -> list[str]:
     return [*notes, *costs.notes]
 
 
-def lay_out_standings(side: SideBySide) -> Page | None:
+def lay_out_standings(side: SideBySide) -> PrintedTable | None:
     """Who is beaten by whom, by all figures that every model has; None where that is the score."""
     if len(side.counted) < 2 or sum(each.on_front is not None for each in side.standings) < 2:
         return None
@@ -122,7 +122,7 @@ def lay_out_standings(side: SideBySide) -> Page | None:
     left_out = [FIGURES[name][0] for name in FIGURES if name not in side.counted]
     if left_out:
         notes.append(f"Not counted, since it is not known of every model: {', '.join(left_out)}.")
-    return page_of(
+    return printed_table(
         f"{side.suite.title}: quality and costs together",
         heads,
         [_standing(each) for each in side.standings],
@@ -152,11 +152,11 @@ _TEXTS: dict[str, Callable[[float], str]] = {
 }
 
 
-def _standing(each: Standing) -> list[PageCell]:
-    cells = [PageCell(each.name)]
+def _standing(each: Standing) -> list[PrintedCell]:
+    cells = [PrintedCell(each.name)]
     for name in FIGURES:
         value = each.values[name]
         text = HOLE if value is None else _TEXTS[name](value)
-        cells.append(PageCell(text, value=value))
+        cells.append(PrintedCell(text, value=value))
     membership = {True: "yes", False: "no", None: HOLE}[each.on_front]
-    return [*cells, PageCell(membership), PageCell(each.beaten_by or HOLE)]
+    return [*cells, PrintedCell(membership), PrintedCell(each.beaten_by or HOLE)]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from granite_bench.printed import metric_name, score_text
 from granite_bench.report.figures import LegendEntry, Line, draw, leaves_out_zero, swatch
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.tables.curves import (
     DimensionCurves,
     DimensionPoint,
@@ -47,7 +47,7 @@ class Group:
 
     swatch: Markup
     model: str
-    rows: Sequence[Sequence[PageCell]]
+    rows: Sequence[Sequence[PrintedCell]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Figure:
     notes: Sequence[str]
 
 
-def lay_out_curves(table: Table, kind: Kind) -> Page:
+def lay_out_curves(table: Table, kind: Kind) -> PrintedTable:
     """All curves of one kind as a table: a row per point, and for an overview per suite."""
     found = [each for each in curves_of(table) if _curves(each, kind)]
     notes = _notes(found, kind)
@@ -128,17 +128,17 @@ def _curves(each: SuiteCurves, kind: Kind) -> Sequence[DimensionCurves | LengthC
 
 def _page(
     title: str, found: Sequence[SuiteCurves], kind: Kind, notes: Sequence[str], *, suites: bool
-) -> Page:
+) -> PrintedTable:
     """A row per point; with *suites*, the suite's title in front."""
     heads = [*([("Suite", "")] if suites else []), ("Model", ""), *_heads(found, kind)]
     rows = [
-        [*([PageCell(each.title)] if suites else []), PageCell(curve.model), *cells]
+        [*([PrintedCell(each.title)] if suites else []), PrintedCell(curve.model), *cells]
         for each in found
         for curve in _curves(each, kind)
         for cells in _rows(curve)
     ]
     texts = ("Suite", "Model", "Precision")
-    return page_of(title, heads, rows, notes, texts=texts, scores=("Score",))
+    return printed_table(title, heads, rows, notes, texts=texts, scores=("Score",))
 
 
 def _heads(found: Sequence[SuiteCurves], kind: Kind) -> list[tuple[str, str]]:
@@ -148,47 +148,47 @@ def _heads(found: Sequence[SuiteCurves], kind: Kind) -> list[tuple[str, str]]:
     return [(head, metric if head == "Score" else under) for head, under in _HEADS[kind]]
 
 
-def _rows(curve: DimensionCurves | LengthCurve) -> list[list[PageCell]]:
+def _rows(curve: DimensionCurves | LengthCurve) -> list[list[PrintedCell]]:
     if isinstance(curve, DimensionCurves):
         return [_dimension_row(curve, point) for point in curve.points]
     return [_length_row(point) for point in curve.points]
 
 
-def _dimension_row(curve: DimensionCurves, point: DimensionPoint) -> list[PageCell]:
+def _dimension_row(curve: DimensionCurves, point: DimensionPoint) -> list[PrintedCell]:
     size = None if point.bytes_per_million is None else point.bytes_per_million / 1e6
     loss, share = point.loss_points, point.loss_share
-    no_loss = PageCell(HOLE, curve.no_loss or "no score", partial=True)
+    no_loss = PrintedCell(HOLE, curve.no_loss or "no score", partial=True)
     return [
-        PageCell(point.precision),
-        PageCell(f"{point.dim}", "the model's own" if point.native else "", value=point.dim),
+        PrintedCell(point.precision),
+        PrintedCell(f"{point.dim}", "the model's own" if point.native else "", value=point.dim),
         _score(point),
-        no_loss if loss is None else PageCell(_two_decimals(loss), value=loss / 100),
-        no_loss if share is None else PageCell(_two_decimals(share * 100), value=share),
-        PageCell(HOLE, "unknown precision")
+        no_loss if loss is None else PrintedCell(_two_decimals(loss), value=loss / 100),
+        no_loss if share is None else PrintedCell(_two_decimals(share * 100), value=share),
+        PrintedCell(HOLE, "unknown precision")
         if size is None
-        else PageCell(f"{size:,.0f}", value=size),
+        else PrintedCell(f"{size:,.0f}", value=size),
     ]
 
 
-def _length_row(point: LengthPoint) -> list[PageCell]:
+def _length_row(point: LengthPoint) -> list[PrintedCell]:
     return [
-        PageCell(
+        PrintedCell(
             f"{point.max_length:,}",
             "the model's own maximum" if point.own else "",
             value=point.max_length,
         ),
         _score(point),
-        PageCell(HOLE, "no record says how many")
+        PrintedCell(HOLE, "no record says how many")
         if point.truncated is None
-        else PageCell(f"{point.truncated * 100:.1f}", value=point.truncated),
+        else PrintedCell(f"{point.truncated * 100:.1f}", value=point.truncated),
     ]
 
 
-def _score(point: DimensionPoint | LengthPoint) -> PageCell:
+def _score(point: DimensionPoint | LengthPoint) -> PrintedCell:
     if point.score is None:
         text = f"({point.n_complete}/{point.n_tasks})"
-        return PageCell(text, "no score over an incomplete suite", partial=True)
-    return PageCell(score_text(point.score), value=point.score)
+        return PrintedCell(text, "no score over an incomplete suite", partial=True)
+    return PrintedCell(score_text(point.score), value=point.score)
 
 
 def _two_decimals(value: float) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 from granite_bench.errors import ExitCode, Fault, plain
 from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.printed import interval_text, metric_name, p_text, points, score_text
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 from granite_bench.report.text import markdown_row, markdown_text
 
 VERSION = 1

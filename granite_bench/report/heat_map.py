@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from granite_bench.printed import metric_name, score_text
 from granite_bench.report.context_lengths import context_length
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 from granite_bench.tables.scores import Cell, common_metric, group_cells
 from granite_bench.tables.table import Table
 

@@ -17,7 +17,7 @@ from granite_bench import __version__
 from granite_bench.errors import Fault
 from granite_bench.gate.verdicts import Check, Status, Verdict
 from granite_bench.report.gate import HEADS, REFUSED, headline, row, status_of
-from granite_bench.report.page import HOLE
+from granite_bench.report.printed_table import HOLE
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""

@@ -20,7 +20,7 @@ from granite_bench.report.columns import (
     speed_columns,
     speed_mark,
 )
-from granite_bench.report.page import Page, PageCell
+from granite_bench.report.printed_table import PrintedCell, PrintedTable
 from granite_bench.results.speed_columns import protocol_labels
 from granite_bench.tables.selection import RULE
 from granite_bench.tables.table import Row, Table
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from granite_bench.comparison.separation import Separation
 
 
-def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
+def lay_out(table: Table, separations: Sequence[Separation] = ()) -> PrintedTable:
     """
     The page of a table; the same results make the same page.
 
@@ -38,7 +38,7 @@ def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
     """
     columns = [
         rank_column(separations),
-        Column("Model", "", lambda row: PageCell(row.model, _model_note(row)), numeric=False),
+        Column("Model", "", lambda row: PrintedCell(row.model, _model_note(row)), numeric=False),
         *(fact_columns(table) if table.options.facts else ()),
         Column("Suites" if table.is_overview else "Tasks", "n/N", completeness),
         average_column(table),
@@ -47,7 +47,7 @@ def lay_out(table: Table, separations: Sequence[Separation] = ()) -> Page:
         *speed_columns(table),
         *record_columns(table),
     ]
-    return Page(
+    return PrintedTable(
         title=table.suite.title,
         heads=[column.head for column in columns],
         subheads=[column.subhead for column in columns],
@@ -80,10 +80,10 @@ def headline(table: Table, separations: Sequence[Separation] = ()) -> str:
     return f"{first.model} leads with {score} {scope}, {ahead}{noise}."
 
 
-def completeness(row: Row) -> PageCell:
+def completeness(row: Row) -> PrintedCell:
     """How many tasks (or suites) of how many are complete."""
     text = f"{row.n_complete}/{row.n_tasks}"
-    return PageCell(text, value=row.n_complete, partial=not row.complete)
+    return PrintedCell(text, value=row.n_complete, partial=not row.complete)
 
 
 def _model_note(row: Row) -> str:

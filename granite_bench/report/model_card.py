@@ -13,7 +13,7 @@ from granite_bench.errors import BadInput, Fault, gathered
 from granite_bench.printed import metric_name, points, score_text, some
 from granite_bench.report.curves import KINDS, lay_out_curves
 from granite_bench.report.model_speeds import lay_out_speeds
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.suite.suite import Suite, load_suite
 from granite_bench.tables.scores import Cell, Evaluation, group_cells
@@ -76,7 +76,7 @@ class Breakdown:
 
     by: str
     lines: Sequence[ScoreLine]
-    page: Page
+    table: PrintedTable
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class SuiteCard:
     own: Table
     finding: str
     breakdowns: Sequence[Breakdown]
-    curves: Sequence[Page]
+    curves: Sequence[PrintedTable]
     sources: ModelSources
-    provenance: Page
+    provenance: PrintedTable
 
     @property
     def suite(self) -> Suite:
@@ -123,7 +123,7 @@ class ModelCard:
     model: str
     against: str
     suites: Sequence[SuiteCard]
-    speeds: Page | None
+    speeds: PrintedTable | None
 
     @property
     def title(self) -> str:
@@ -195,7 +195,7 @@ def _suite_card(candidates: Sequence[Candidate], number: int) -> SuiteCard:
             _breakdown(candidate, others, against, by)
             for by in ("task", *(grouping.by for grouping in table.suite.groups))
         ],
-        curves=[page for kind in KINDS if (page := lay_out_curves(own, kind)).rows],
+        curves=[each for kind in KINDS if (each := lay_out_curves(own, kind)).rows],
         sources=replace(sources, model=table.suite.title),
         provenance=_provenance(sources, table.suite),
     )
@@ -275,7 +275,7 @@ def _breakdown(
             )
         )
     title = f"{suite.title}: {candidate.name} by {by}"
-    return Breakdown(by, lines, _page(title, by, lines, against[0].name if against else ""))
+    return Breakdown(by, lines, _table(title, by, lines, against[0].name if against else ""))
 
 
 def _cells(suite: Suite, row: Row, by: str) -> Mapping[str, Cell]:
@@ -314,7 +314,7 @@ def _n_queries(row: Row, evaluations: Sequence[Evaluation]) -> int | None:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def _page(title: str, by: str, lines: Sequence[ScoreLine], against: str) -> Page:
+def _table(title: str, by: str, lines: Sequence[ScoreLine], against: str) -> PrintedTable:
     """A column that would say nothing, or the same in each row, is left out."""
     metrics = {line.metric for line in lines if line.name != "Average"}
     measure = metric_name(next(iter(metrics))) if len(metrics) == 1 else ""
@@ -328,12 +328,12 @@ def _page(title: str, by: str, lines: Sequence[ScoreLine], against: str) -> Page
     heads += [("Best other", measure), ("Model", "")] if has_others else []
     rows = []
     for line in lines:
-        cells = [PageCell(line.name)]
-        cells += [PageCell(metric_name(line.metric) or "mean")] if len(metrics) > 1 else []
+        cells = [PrintedCell(line.name)]
+        cells += [PrintedCell(metric_name(line.metric) or "mean")] if len(metrics) > 1 else []
         cells += [_score(line)]
         cells += [_count(line.n_queries)] if has_queries else []
         cells += [_fraction(line.against), _difference(line.change)] if against else []
-        cells += [_fraction(line.best_other), PageCell(line.other or HOLE)] if has_others else []
+        cells += [_fraction(line.best_other), PrintedCell(line.other or HOLE)] if has_others else []
         rows.append(cells)
     notes = []
     if by == "task":  # once for all tables of a suite
@@ -342,39 +342,39 @@ def _page(title: str, by: str, lines: Sequence[ScoreLine], against: str) -> Page
             notes.append(f"Against: {against}. granite-bench compare tests differences.")
         notes += [_OTHERS] if has_others else []
     texts, scores = (by.capitalize(), "Metric", "Model"), ("Score", "Against", "Best other")
-    return page_of(title, heads, rows, notes, texts=texts, scores=scores)
+    return printed_table(title, heads, rows, notes, texts=texts, scores=scores)
 
 
-def _score(line: ScoreLine) -> PageCell:
+def _score(line: ScoreLine) -> PrintedCell:
     if line.score is None:
         text = f"({line.cell.n_there}/{line.cell.n_expected})" if line.cell.n_there else HOLE
         missing = some(line.cell.missing)
-        return PageCell(text, f"missing: {missing}" if missing else "not complete", partial=True)
-    return PageCell(score_text(line.score), value=line.score)
+        return PrintedCell(text, f"missing: {missing}" if missing else "not complete", partial=True)
+    return PrintedCell(score_text(line.score), value=line.score)
 
 
-def _fraction(value: float | None) -> PageCell:
-    return PageCell(HOLE) if value is None else PageCell(score_text(value), value=value)
+def _fraction(value: float | None) -> PrintedCell:
+    return PrintedCell(HOLE) if value is None else PrintedCell(score_text(value), value=value)
 
 
-def _difference(change: float | None) -> PageCell:
-    return PageCell(HOLE) if change is None else PageCell(points(change), value=change)
+def _difference(change: float | None) -> PrintedCell:
+    return PrintedCell(HOLE) if change is None else PrintedCell(points(change), value=change)
 
 
-def _count(number: int | None) -> PageCell:
+def _count(number: int | None) -> PrintedCell:
     if number is None:
-        return PageCell(HOLE, "no record says how many")
-    return PageCell(f"{number:,}", value=number)
+        return PrintedCell(HOLE, "no record says how many")
+    return PrintedCell(f"{number:,}", value=number)
 
 
-def _provenance(sources: ModelSources, suite: Suite) -> Page:
+def _provenance(sources: ModelSources, suite: Suite) -> PrintedTable:
     rows = [
-        [PageCell(text) for text in (task, *texts)]
+        [PrintedCell(text) for text in (task, *texts)]
         for column in sources.columns
         for task, texts in column.rows
     ]
     heads = ["Task", *sources.heads]
-    return page_of(
+    return printed_table(
         f"{suite.title}: where each score comes from",
         [(head, "") for head in heads],
         rows,

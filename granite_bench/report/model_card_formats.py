@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from granite_bench.errors import plain
 from granite_bench.report.model_card import ModelCard, ScoreLine
-from granite_bench.report.page import Page
-from granite_bench.report.text import as_latex as page_as_latex
-from granite_bench.report.text import as_markdown as page_as_markdown
+from granite_bench.report.printed_table import PrintedTable
+from granite_bench.report.text import as_latex as table_as_latex
+from granite_bench.report.text import as_markdown as table_as_markdown
 from granite_bench.report.text import csv_text, markdown_text
 
 
@@ -16,15 +16,16 @@ def as_markdown(card: ModelCard) -> str:
     """The evaluation section of a README.md: the findings as a list, then every table."""
     lines = [f"# {markdown_text(card.title)}", ""]
     lines += [f"- {markdown_text(line)}" for line in card.findings]
-    for page in _pages(card):
-        lines += ["", f"## {markdown_text(page.title)}", "", page_as_markdown(page).rstrip("\n")]
+    for table in _tables(card):
+        lines += ["", f"## {markdown_text(table.title)}", "", table_as_markdown(table).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
 def as_latex(card: ModelCard) -> str:
     """The tables of scores, curves and speeds, each with its title in a comment before it."""
     tables = [
-        f"% {plain(page.title)}\n{page_as_latex(page)}" for page in _pages(card, provenance=False)
+        f"% {plain(table.title)}\n{table_as_latex(table)}"
+        for table in _tables(card, provenance=False)
     ]
     return "\n".join(["\n".join(f"% {plain(line)}" for line in card.findings), *tables])
 
@@ -65,10 +66,10 @@ def _csv_row(card: ModelCard, suite: str, by: str, line: ScoreLine) -> list[str 
     ]
 
 
-def _pages(card: ModelCard, *, provenance: bool = True) -> Iterator[Page]:
+def _tables(card: ModelCard, *, provenance: bool = True) -> Iterator[PrintedTable]:
     """Every table, suite by suite, where the scores come from at the end."""
     for each in card.suites:
-        yield from (breakdown.page for breakdown in each.breakdowns)
+        yield from (breakdown.table for breakdown in each.breakdowns)
         yield from each.curves
     if card.speeds is not None:
         yield card.speeds

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from granite_bench.report.curves import Figure, Kind, figures
 from granite_bench.report.frame import render
 from granite_bench.report.model_card import Breakdown, ModelCard, SuiteCard
-from granite_bench.report.page import Page
+from granite_bench.report.printed_table import PrintedTable
 from granite_bench.report.suite_page import basis
 
 
@@ -17,7 +17,7 @@ class LinkedTable:
     """A table of scores, and name of a row -> the id of where its score comes from."""
 
     by: str
-    page: Page
+    table: PrintedTable
     links: Mapping[str, str]
 
 
@@ -50,7 +50,7 @@ def _section(each: SuiteCard, number: int) -> SuiteSection:
         title=each.suite.title,
         description=each.suite.description,
         breakdowns=[
-            LinkedTable(breakdown.by, breakdown.page, _links(each, breakdown))
+            LinkedTable(breakdown.by, breakdown.table, _links(each, breakdown))
             for breakdown in each.breakdowns
         ],
         figures=figures(each.own, prefix=f"{ident}-"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from granite_bench.printed import speed_text
 from granite_bench.report.columns import WARNED
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.tables.table import Row
 
 _HEADS = (
@@ -14,7 +14,7 @@ _HEADS = (
 )  # fmt: skip
 
 
-def lay_out_speeds(rows_of: Mapping[str, Row]) -> Page | None:
+def lay_out_speeds(rows_of: Mapping[str, Row]) -> PrintedTable | None:
     """
     What granite-bench speed measured, and what the runs of suites took; None where nothing was.
 
@@ -45,7 +45,7 @@ def lay_out_speeds(rows_of: Mapping[str, Row]) -> Page | None:
     if not rows:
         return None
     said = [place for place in range(len(_HEADS)) if any(row[place].text != HOLE for row in rows)]
-    return page_of(
+    return printed_table(
         f"{next(iter(rows_of.values())).model}: speed",
         [(_HEADS[place], "") for place in said],
         [[row[place] for place in said] for row in rows],
@@ -54,7 +54,7 @@ def lay_out_speeds(rows_of: Mapping[str, Row]) -> Page | None:
     )
 
 
-def _of_runs(title: str, row: Row) -> list[list[PageCell]]:
+def _of_runs(title: str, row: Row) -> list[list[PrintedCell]]:
     rows = []
     for speed in row.speeds:
         about = [f"{speed.protocol}, {title}", speed.device, HOLE, HOLE]
@@ -71,6 +71,6 @@ def _of_runs(title: str, row: Row) -> list[list[PageCell]]:
 
 def _row(
     name: str, value: float, between: str, unit: str, about: Sequence[str], mark: str
-) -> list[PageCell]:
-    figures = [PageCell(f"{speed_text(value)}{mark}", value=value), PageCell(between)]
-    return [PageCell(name), *figures, PageCell(unit), *map(PageCell, about)]
+) -> list[PrintedCell]:
+    figures = [PrintedCell(f"{speed_text(value)}{mark}", value=value), PrintedCell(between)]
+    return [PrintedCell(name), *figures, PrintedCell(unit), *map(PrintedCell, about)]

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from granite_bench.comparison.differences import Comparison
 from granite_bench.printed import metric_name
 from granite_bench.report.figures import BETTER, GRID, SOFT, WORSE, LegendEntry, as_svg, blank
-from granite_bench.report.page import PageCell
+from granite_bench.report.printed_table import PrintedCell
 from granite_bench.stats.bootstrap import Floats
 from granite_bench.stats.significance import TIE
 from granite_bench.suite.suite import Suite
@@ -63,7 +63,7 @@ class QueryGrid:
     caption: str
     sizes: Sequence[LegendEntry]
     heads: Sequence[tuple[str, str]]
-    rows: Sequence[Sequence[PageCell]]
+    rows: Sequence[Sequence[PrintedCell]]
 
 
 def scores_of_both(comparison: Comparison, suite: Suite) -> QueryScoresOfBoth | None:
@@ -128,9 +128,9 @@ def query_grid(
         heads=[("Change", "points"), ("Queries", ""), ("Share", "%")],
         rows=[
             [
-                PageCell(text),
-                PageCell(f"{n:,}", value=n),
-                PageCell(f"{100 * n / n_queries:.1f}", value=n / n_queries),
+                PrintedCell(text),
+                PrintedCell(f"{n:,}", value=n),
+                PrintedCell(f"{100 * n / n_queries:.1f}", value=n / n_queries),
             ]
             for _, text, n in rows
         ],

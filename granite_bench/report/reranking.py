@@ -14,7 +14,7 @@ from pathlib import PurePath
 from granite_bench.printed import metric_name, points, score_text, some, speed_text
 from granite_bench.report.columns import Column, average_column, score_column
 from granite_bench.report.layout import completeness
-from granite_bench.report.page import HOLE, Page, PageCell, page_of
+from granite_bench.report.printed_table import HOLE, PrintedCell, PrintedTable, printed_table
 from granite_bench.results.speed_columns import Speed
 from granite_bench.tables.reranking import MEASURE, N_RESAMPLES, Block, Figures, Reranked, blocks_of
 from granite_bench.tables.table import Table
@@ -30,16 +30,16 @@ _CEILING = (
 )
 
 
-def lay_out_blocks(table: Table) -> Page:
+def lay_out_blocks(table: Table) -> PrintedTable:
     """Blocks of a first stage and its rerankers, by the columns of the table."""
     blocks = blocks_of(table)
     speeds = SpeedColumns(blocks)
     rows = [
-        [PageCell(title), *cells]
+        [PrintedCell(title), *cells]
         for title, block in zip(_titles(blocks), blocks, strict=True)
         for cells in block_rows(table, block, speeds)
     ]
-    return page_of(
+    return printed_table(
         table.suite.title,
         [("First stage", ""), *block_heads(table, speeds)],
         rows,
@@ -49,7 +49,7 @@ def lay_out_blocks(table: Table) -> Page:
     )
 
 
-def lay_out_gains(table: Table) -> Page:
+def lay_out_gains(table: Table) -> PrintedTable:
     """A row for each first stage, reranker and column of the table, and for the average."""
     blocks = blocks_of(table)
     speeds = SpeedColumns(blocks)
@@ -63,13 +63,13 @@ def lay_out_gains(table: Table) -> Page:
         *speeds.heads,
     ]
     rows = [
-        [PageCell(title), PageCell(each.name), PageCell(name), *cells]
+        [PrintedCell(title), PrintedCell(each.name), PrintedCell(name), *cells]
         for title, block in zip(_titles(blocks), blocks, strict=True)
         for each in block.rerankers
         for name, figures in {**each.columns, "Average": each.average}.items()
         for cells in [gain_row(figures, each, speeds)]
     ]
-    return page_of(
+    return printed_table(
         f"{table.suite.title}: gains over the first stage",
         heads,
         rows,
@@ -89,10 +89,10 @@ def block_heads(table: Table, speeds: SpeedColumns) -> list[tuple[str, str]]:
     return [("Model", ""), ("Tasks", "n/N"), *scores, *gain, *speeds.heads]
 
 
-def block_rows(table: Table, block: Block, speeds: SpeedColumns) -> list[list[PageCell]]:
+def block_rows(table: Table, block: Block, speeds: SpeedColumns) -> list[list[PrintedCell]]:
     """The first stage, its rerankers, and the ceiling over all of them."""
     scores = _score_columns(table)
-    by_row: list[dict[str | None, PageCell]] = [
+    by_row: list[dict[str | None, PrintedCell]] = [
         {name: _first_score(block, name, column) for name, column in scores.items()}
     ]
     by_row += [
@@ -102,28 +102,32 @@ def block_rows(table: Table, block: Block, speeds: SpeedColumns) -> list[list[Pa
     complete += [each.row.complete for each in block.rerankers]
     for name in scores:
         _mark_best(by_row, complete, name)
-    n_tasks = completeness(block.row) if block.row is not None else PageCell(HOLE, "not in results")
-    rows = [[PageCell(block.first_stage), n_tasks, *by_row[0].values(), *_no_gain(speeds)]]
+    n_tasks = (
+        completeness(block.row) if block.row is not None else PrintedCell(HOLE, "not in results")
+    )
+    rows = [[PrintedCell(block.first_stage), n_tasks, *by_row[0].values(), *_no_gain(speeds)]]
     for each, cells in zip(block.rerankers, by_row[1:], strict=True):
         gain = gain_cells(each.average, each)
         speed = speeds.cells(each.average)
-        rows.append([PageCell(each.name), completeness(each.row), *cells.values(), *gain, *speed])
+        rows.append(
+            [PrintedCell(each.name), completeness(each.row), *cells.values(), *gain, *speed]
+        )
     ceiling = {name: block.first_figures(name) for name in scores}
     if any(ceiling.values()):
-        label = PageCell("ceiling: the best order")
+        label = PrintedCell("ceiling: the best order")
         cells_of_ceiling = (_ceiling_cell(each) for each in ceiling.values())
-        rows.append([label, PageCell(HOLE), *cells_of_ceiling, *_no_gain(speeds)])
+        rows.append([label, PrintedCell(HOLE), *cells_of_ceiling, *_no_gain(speeds)])
     return rows
 
 
-def _first_score(block: Block, name: str | None, column: Column) -> PageCell:
+def _first_score(block: Block, name: str | None, column: Column) -> PrintedCell:
     """The first stage's own result, or what its rerankers' rows say of it."""
     if block.row is not None:
         return column.cell(block.row)
     figures = block.first_figures(name)
     if figures is None:
-        return PageCell(HOLE, "no results of the first stage", partial=True)
-    return PageCell(
+        return PrintedCell(HOLE, "no results of the first stage", partial=True)
+    return PrintedCell(
         score_text(figures.first_stage), "by its rerankers' records", value=figures.first_stage
     )
 
@@ -137,7 +141,7 @@ def _score_columns(table: Table) -> dict[str | None, Column]:
 
 
 def _mark_best(
-    rows: Sequence[dict[str | None, PageCell]], complete: Sequence[bool], name: str | None
+    rows: Sequence[dict[str | None, PrintedCell]], complete: Sequence[bool], name: str | None
 ) -> None:
     """Best and second of a block's complete rows, by what is printed, in place of the table's."""
     texts = [
@@ -150,15 +154,15 @@ def _mark_best(
         cells[name] = replace(cells[name], place=place)
 
 
-def _ceiling_cell(figures: Figures | None) -> PageCell:
+def _ceiling_cell(figures: Figures | None) -> PrintedCell:
     if figures is None:
-        return PageCell(HOLE, "no complete reranker says it", partial=True)
+        return PrintedCell(HOLE, "no complete reranker says it", partial=True)
     note = f"{figures.recall:.1%} of the relevant documents are among the candidates"
-    return PageCell(score_text(figures.ceiling), note, value=figures.ceiling)
+    return PrintedCell(score_text(figures.ceiling), note, value=figures.ceiling)
 
 
-def _no_gain(speeds: SpeedColumns) -> list[PageCell]:
-    return [PageCell(HOLE)] * (3 + len(speeds.heads))
+def _no_gain(speeds: SpeedColumns) -> list[PrintedCell]:
+    return [PrintedCell(HOLE)] * (3 + len(speeds.heads))
 
 
 # --- every gain -------------------------------------------------------------------------------
@@ -174,30 +178,30 @@ FIGURE_HEADS = (
 )
 
 
-def gain_row(figures: Figures | None, each: Reranked, speeds: SpeedColumns) -> list[PageCell]:
+def gain_row(figures: Figures | None, each: Reranked, speeds: SpeedColumns) -> list[PrintedCell]:
     """The cells under FIGURE_HEADS, of the queries and of the speeds."""
     gain = gain_cells(figures, each)
     if figures is None:
-        hole = PageCell(HOLE, _why_missing(each), partial=True)
+        hole = PrintedCell(HOLE, _why_missing(each), partial=True)
         return [hole, hole, *gain, hole, hole, hole, *speeds.cells(None)]
     first, reranked, ceiling, recall = (
-        PageCell(score_text(value), value=value)
+        PrintedCell(score_text(value), value=value)
         for value in (figures.first_stage, figures.reranked, figures.ceiling, figures.recall)
     )
-    queries = PageCell(f"{figures.n_queries:,}", value=figures.n_queries)
+    queries = PrintedCell(f"{figures.n_queries:,}", value=figures.n_queries)
     return [first, reranked, *gain, ceiling, recall, queries, *speeds.cells(figures)]
 
 
-def gain_cells(figures: Figures | None, each: Reranked) -> list[PageCell]:
+def gain_cells(figures: Figures | None, each: Reranked) -> list[PrintedCell]:
     """The gain and the ends of its interval, in points."""
     if figures is None:
-        return [PageCell(HOLE, _why_missing(each), partial=True)] * 3
+        return [PrintedCell(HOLE, _why_missing(each), partial=True)] * 3
     gain = figures.gain
     if gain is None:
         value = figures.reranked - figures.first_stage
-        alone = PageCell(HOLE, "no interval over a single query", partial=True)
-        return [PageCell(points(value), value=value), alone, alone]
-    return [PageCell(points(value), value=value) for value in (gain.mean, gain.low, gain.high)]
+        alone = PrintedCell(HOLE, "no interval over a single query", partial=True)
+        return [PrintedCell(points(value), value=value), alone, alone]
+    return [PrintedCell(points(value), value=value) for value in (gain.mean, gain.low, gain.high)]
 
 
 def _why_missing(each: Reranked) -> str:
@@ -237,7 +241,7 @@ class SpeedColumns:
             )
         ]
 
-    def cells(self, figures: Figures | None) -> list[PageCell]:
+    def cells(self, figures: Figures | None) -> list[PrintedCell]:
         """What was measured over a column."""
         cells = []
         for key in self.keys:
@@ -264,11 +268,11 @@ class SpeedColumns:
         return f"[{number + 1}]" if len(self.keys) > 1 else ""
 
 
-def _speed_cell(speed: Speed | None, figure: Callable[[Speed], float | None]) -> PageCell:
+def _speed_cell(speed: Speed | None, figure: Callable[[Speed], float | None]) -> PrintedCell:
     value = figure(speed) if speed is not None else None
     if value is None:
-        return PageCell(HOLE, "not measured")
-    return PageCell(speed_text(value), value=value)
+        return PrintedCell(HOLE, "not measured")
+    return PrintedCell(speed_text(value), value=value)
 
 
 def block_notes(table: Table, blocks: Sequence[Block], speeds: SpeedColumns) -> list[str]:

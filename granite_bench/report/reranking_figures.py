@@ -10,7 +10,7 @@ from markupsafe import Markup
 from granite_bench.printed import interval_text, metric_name, points
 from granite_bench.report.dumbbells import Dumbbell, draw_dumbbells, scores_of
 from granite_bench.report.figures import dot, leaves_out_zero
-from granite_bench.report.page import PageCell
+from granite_bench.report.printed_table import PrintedCell
 from granite_bench.report.reranking import (
     FIGURE_HEADS,
     SpeedColumns,
@@ -30,7 +30,7 @@ class Gains:
 
     dot: Markup
     name: str
-    rows: Sequence[Sequence[PageCell]]
+    rows: Sequence[Sequence[PrintedCell]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RerankingFigure:
     title: str
     finding: str
     heads: Sequence[tuple[str, str]]
-    rows: Sequence[Sequence[PageCell]]
+    rows: Sequence[Sequence[PrintedCell]]
     svg: Markup
     caption: str
     gain_heads: Sequence[tuple[str, str]]
@@ -125,7 +125,7 @@ def _figure(
                 dot(looks[each.name], filled=True),
                 each.name,
                 [
-                    [PageCell(name), *gain_row(figures, each, speeds)]
+                    [PrintedCell(name), *gain_row(figures, each, speeds)]
                     for name, figures in {**each.columns, "Average": each.average}.items()
                 ],
             )

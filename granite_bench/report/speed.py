@@ -10,7 +10,7 @@ from markupsafe import Markup
 from granite_bench.printed import metric_name, score_text, speed_text
 from granite_bench.report.columns import WARNED, measurement
 from granite_bench.report.figures import dot, leaves_out_zero
-from granite_bench.report.page import Page, PageCell, page_of
+from granite_bench.report.printed_table import PrintedCell, PrintedTable, printed_table
 from granite_bench.report.scatter import Point, draw_points
 from granite_bench.results.speed_columns import Conditions, protocol_labels
 from granite_bench.results.speed_records import SpeedRecord, Spread
@@ -80,7 +80,7 @@ class PictureRow:
 
     dot: Markup
     model: str
-    cells: Sequence[PageCell]
+    cells: Sequence[PrintedCell]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def pictures_of(table: Table) -> list[Picture]:
     return [picture for picture in found if picture is not None]
 
 
-def lay_out_speed(table: Table) -> Page:
+def lay_out_speed(table: Table) -> PrintedTable:
     """All pictures as one table: a row for each model and conditions."""
     pictures = pictures_of(table)
     notes = ["Scores are times 100.", _FRONT, *_notes(pictures)]
@@ -126,21 +126,21 @@ def lay_out_speed(table: Table) -> Page:
     ]  # fmt: skip
     rows = [
         [
-            PageCell(picture.label, picture.conditions.identity),
-            PageCell(picture.conditions.device),
-            PageCell(picture.conditions.dtype),
-            PageCell(each.model),
+            PrintedCell(picture.label, picture.conditions.identity),
+            PrintedCell(picture.conditions.device),
+            PrintedCell(picture.conditions.dtype),
+            PrintedCell(each.model),
             _score(each),
             _speed(each),
-            PageCell(picture.unit),
-            PageCell(speed_text(each.speed.least), value=each.speed.least),
-            PageCell(speed_text(each.speed.most), value=each.speed.most),
+            PrintedCell(picture.unit),
+            PrintedCell(speed_text(each.speed.least), value=each.speed.least),
+            PrintedCell(speed_text(each.speed.most), value=each.speed.most),
             _membership(each),
         ]
         for picture in pictures
         for each in picture.points
     ]
-    return page_of(
+    return printed_table(
         f"{table.suite.title}: quality against speed",
         heads,
         rows,
@@ -218,21 +218,21 @@ def _measure(table: Table) -> str:
     return "" if table.is_overview else metric_name(common_metric(table.suite))
 
 
-def _score(each: SpeedPoint) -> PageCell:
-    return PageCell(score_text(each.average), value=each.average)
+def _score(each: SpeedPoint) -> PrintedCell:
+    return PrintedCell(score_text(each.average), value=each.average)
 
 
-def _speed(each: SpeedPoint) -> PageCell:
+def _speed(each: SpeedPoint) -> PrintedCell:
     mark = WARNED if each.record.warnings else ""
     turns = each.record.turns
     in_turns = [f"in turns: {said}" for said in turns.sentences] if turns else []
     note = "; ".join([*each.record.warnings, measurement(each.record), *in_turns])
     text = f"{speed_text(each.speed.median)}{mark}"
-    return PageCell(text, note, value=each.speed.median, partial=each.record.spoilt)
+    return PrintedCell(text, note, value=each.speed.median, partial=each.record.spoilt)
 
 
-def _membership(each: SpeedPoint) -> PageCell:
-    return PageCell("yes" if each.on_front else "no")
+def _membership(each: SpeedPoint) -> PrintedCell:
+    return PrintedCell("yes" if each.on_front else "no")
 
 
 def _notes(pictures: Sequence[Picture]) -> list[str]:
@@ -313,7 +313,7 @@ def _figure(table: Table, picture: Picture, looks: Mapping[str, int], ident: str
                 [
                     _score(each),
                     _speed(each),
-                    PageCell(f"{speed_text(each.speed.least)} to {speed_text(each.speed.most)}"),
+                    PrintedCell(f"{speed_text(each.speed.least)} to {speed_text(each.speed.most)}"),
                     _membership(each),
                 ],
             )

@@ -11,7 +11,7 @@ from granite_bench.report.curves import figures, looks_of
 from granite_bench.report.frame import render
 from granite_bench.report.heat_map import heat_maps
 from granite_bench.report.layout import headline, lay_out
-from granite_bench.report.page import Page, PageCell
+from granite_bench.report.printed_table import PrintedCell, PrintedTable
 from granite_bench.report.reranking_figures import reranking_figures
 from granite_bench.report.sources import ModelSources, sources_of
 from granite_bench.report.speed import speed_figures
@@ -51,18 +51,18 @@ def suite_page(table: Table, separations: Sequence[Separation] = ()) -> str:
         table: by task, or by one of the suite's groupings.
         separations: as of lay_out.
     """
-    page, sources = lay_out(table, separations), sources_of(table)
+    printed, sources = lay_out(table, separations), sources_of(table)
     looks = looks_of(curves_of(table))  # a model looks the same in every picture
     return render(
         "suite.html.j2",
         table=table,
-        page=page,
-        columns=_columns(table, page),
+        printed=printed,
+        columns=_columns(table, printed),
         rows=[
-            _row(table, page, cells, of_model)
-            for cells, of_model in zip(page.rows, sources, strict=True)
+            _row(table, printed, cells, of_model)
+            for cells, of_model in zip(printed.rows, sources, strict=True)
         ],
-        notes=[_MARKS, *page.notes],
+        notes=[_MARKS, *printed.notes],
         headline=headline(table, separations),
         basis=basis(table),
         sources=sources,
@@ -84,17 +84,17 @@ def basis(table: Table) -> str:
     return f"Data: {table.suite.title}, {data}. Scores by mteb{where}."
 
 
-def _columns(table: Table, page: Page) -> list[str]:
-    """Per column of the page the table's own name of it; empty for those that are no scores."""
+def _columns(table: Table, printed: PrintedTable) -> list[str]:
+    """The table's own name of each printed column; empty for those that are no scores."""
     of_scores = iter(["", *table.columns])  # the average comes first
-    return [next(of_scores) if is_score else "" for is_score in page.scores]
+    return [next(of_scores) if is_score else "" for is_score in printed.scores]
 
 
 def _row(
-    table: Table, page: Page, cells: Sequence[PageCell], sources: ModelSources
+    table: Table, printed: PrintedTable, cells: Sequence[PrintedCell], sources: ModelSources
 ) -> list[ShownCell]:
     shown = []
-    for cell, column, is_score in zip(cells, _columns(table, page), page.scores, strict=True):
+    for cell, column, is_score in zip(cells, _columns(table, printed), printed.scores, strict=True):
         link = ""
         if is_score and cell.value is not None:
             link = sources.links[column] if column else sources.anchor
@@ -122,7 +122,7 @@ def _row(
     return shown
 
 
-def _key(cell: PageCell) -> str | None:
+def _key(cell: PrintedCell) -> str | None:
     """What a cell is sorted by; None where its text is as good."""
     if cell.value is None:
         return ""

@@ -1,4 +1,4 @@
-"""A page as text: for a terminal, as Markdown, LaTeX, CSV and JSON."""
+"""A table as text: for a terminal, as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from granite_bench.errors import plain
 from granite_bench.report.columns import PARTIAL
-from granite_bench.report.page import Page, PageCell
+from granite_bench.report.printed_table import PrintedCell, PrintedTable
 
 _WIDTH = 240
 """Columns of what is no terminal: 80 would fold a table that a file has room for."""
@@ -56,12 +56,12 @@ def print_grid(
     console.print(grid)
 
 
-def print_page(page: Page, console: Console) -> None:
-    """Print a page; a narrow terminal folds the heads, a pipe gets plain text."""
+def print_table(table: PrintedTable, console: Console) -> None:
+    """Print a table; a narrow terminal folds the heads, a pipe gets plain text."""
     grid = RichTable(
-        title=Text(plain(page.title), style="bold"), title_justify="left", header_style="bold"
+        title=Text(plain(table.title), style="bold"), title_justify="left", header_style="bold"
     )
-    for head, subhead, numeric in zip(page.heads, page.subheads, page.numeric, strict=True):
+    for head, subhead, numeric in zip(table.heads, table.subheads, table.numeric, strict=True):
         label = Text(f"{plain(head)}\n{plain(subhead)}" if subhead else plain(head))
         # A score never breaks over two lines; names may.
         grid.add_column(
@@ -70,43 +70,43 @@ def print_page(page: Page, console: Console) -> None:
             overflow="fold",
             min_width=6 if numeric else 12,
         )
-    for row in page.rows:
+    for row in table.rows:
         grid.add_row(
             *(Text(plain(c.text), style={1: "bold", 2: "underline"}.get(c.place, "")) for c in row)
         )
     console.print(grid)
-    for note in page.notes:
+    for note in table.notes:
         console.print(Text(plain(note)), style="dim", highlight=False)
 
 
-def as_markdown(page: Page) -> str:
+def as_markdown(table: PrintedTable) -> str:
     """A GitHub-flavoured table; the best of a column is bold."""
     lines = [
         markdown_row(
             markdown_text(f"{h} ({s})" if s else h)
-            for h, s in zip(page.heads, page.subheads, strict=True)
+            for h, s in zip(table.heads, table.subheads, strict=True)
         ),
-        markdown_row("---:" if numeric else ":---" for numeric in page.numeric),
+        markdown_row("---:" if numeric else ":---" for numeric in table.numeric),
     ]
-    for row in page.rows:
+    for row in table.rows:
         texts = [markdown_text(cell.text) for cell in row]
         lines.append(
             markdown_row(f"**{t}**" if c.place == 1 else t for t, c in zip(texts, row, strict=True))
         )
-    notes = "".join(f"\n{markdown_text(note)}\n" for note in page.notes)
+    notes = "".join(f"\n{markdown_text(note)}\n" for note in table.notes)
     return "\n".join(lines) + "\n" + notes
 
 
-def as_csv(page: Page) -> str:
+def as_csv(table: PrintedTable) -> str:
     """Comma-separated, unrounded: fractions for scores, empty for holes, partial values starred."""
     rows = (
         [
             _csv_value(cell, is_name=head in _NAMES or not numeric)
-            for head, numeric, cell in zip(page.heads, page.numeric, row, strict=True)
+            for head, numeric, cell in zip(table.heads, table.numeric, row, strict=True)
         ]
-        for row in page.rows
+        for row in table.rows
     )
-    return csv_text(page.heads, rows)
+    return csv_text(table.heads, rows)
 
 
 def csv_text(heads: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
@@ -120,27 +120,27 @@ def csv_text(heads: Sequence[str], rows: Iterable[Sequence[str | float | None]])
     return out.getvalue()
 
 
-def as_json(page: Page) -> str:
-    """Everything that is on the page; scores are fractions, *partial* marks what has holes."""
+def as_json(table: PrintedTable) -> str:
+    """Everything that is on the table; scores are fractions, *partial* marks what has holes."""
     rows = [
         {
             head: {"value": cell.text, "note": cell.note}
             if head in _NAMES or not numeric
             else {"value": cell.value, "partial": cell.partial, "note": cell.note}
-            for head, numeric, cell in zip(page.heads, page.numeric, row, strict=True)
+            for head, numeric, cell in zip(table.heads, table.numeric, row, strict=True)
         }
-        for row in page.rows
+        for row in table.rows
     ]
-    units = dict(zip(page.heads, page.subheads, strict=True))
-    content = {"title": page.title, "units": units, "rows": rows, "notes": list(page.notes)}
+    units = dict(zip(table.heads, table.subheads, strict=True))
+    content = {"title": table.title, "units": units, "rows": rows, "notes": list(table.notes)}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_latex(page: Page) -> str:
+def as_latex(table: PrintedTable) -> str:
     """A booktabs table; the best of a column is bold, the second underlined."""
-    kinds = "".join("r" if numeric else "l" for numeric in page.numeric)
-    heads = [_latex(head) for head in page.heads]
-    subheads = [_latex(subhead) for subhead in page.subheads]
+    kinds = "".join("r" if numeric else "l" for numeric in table.numeric)
+    heads = [_latex(head) for head in table.heads]
+    subheads = [_latex(subhead) for subhead in table.subheads]
     lines = [
         "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{kinds}}}",
@@ -148,10 +148,10 @@ def as_latex(page: Page) -> str:
         " & ".join(heads) + " \\\\",
         " & ".join(subheads) + " \\\\",
         "\\midrule",
-        *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in page.rows),
+        *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in table.rows),
         "\\bottomrule",
         "\\end{tabular}",
-        *(f"% {plain(note)}" for note in page.notes),
+        *(f"% {plain(note)}" for note in table.notes),
     ]
     return "\n".join(lines) + "\n"
 
@@ -160,7 +160,7 @@ _NAMES = ("Tasks", "Suites")
 """Columns of numbers whose text is the value; that of a column of text always is."""
 
 
-def _csv_value(cell: PageCell, *, is_name: bool) -> str | float | None:
+def _csv_value(cell: PrintedCell, *, is_name: bool) -> str | float | None:
     if is_name:
         return cell.text
     return f"{cell.value!r}{PARTIAL}" if cell.partial and cell.value is not None else cell.value
@@ -180,7 +180,7 @@ def _latex(text: str) -> str:
     return plain(text).translate(_LATEX)
 
 
-def _latex_cell(cell: PageCell) -> str:
+def _latex_cell(cell: PrintedCell) -> str:
     text = _latex(cell.text)
     return {1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}.get(cell.place, text)
 

@@ -19,7 +19,7 @@ from granite_bench.engine.vectors.vector_store import default_folder
 from granite_bench.errors import BadInput, Fault, gathered
 from granite_bench.files.local import Place
 from granite_bench.files.urls import parse_place
-from granite_bench.forecast.of_workers import forecast_lines
+from granite_bench.forecast.on_workers import forecast_lines
 from granite_bench.models import (
     Loading,
     ModelSource,
@@ -38,6 +38,7 @@ from granite_bench.planning.run_spec import Part, RunSpec, read_spec
 from granite_bench.rankings.first_stage import read_run
 from granite_bench.results.store import ResultStore
 from granite_bench.runner.execution import Outcome, run_plan
+from granite_bench.suite.panel import load_panel
 
 FIRST_STAGE_DEPTH = 100
 """Documents per query that a first stage keeps: enough for other rerankers with a larger top k."""
@@ -86,6 +87,7 @@ def prepare(
     suite: str | None = None,
     *,
     models: Sequence[str] = (),
+    panel: str | None = None,
     first_stages: Sequence[str] = (),
     rerankers: Sequence[str] = (),
     top_k: int | None = None,
@@ -148,7 +150,9 @@ def prepare(
         raise BadInput(faults)
     mirrored = mirror_folder(mirror)
     spec = read_spec(suite, tasks, subsets, mirror=mirrored, faults=faults)
-    spec = spec.with_models(models, first_stages, rerankers)
+    panels = gathered([] if panel is None else [panel], load_panel, faults)
+    named = (*models, *(model for each in panels for model in each.models))
+    spec = spec.with_models(named, first_stages, rerankers)
     faults += device_faults(device)
     for each in dict.fromkeys(devices):
         faults += device_faults(each, "--devices")
@@ -159,7 +163,7 @@ def prepare(
     )  # fmt: skip
     faults += loading_faults(loading, api_key_variable)
     faults += unheeded_faults(spec, loading, max_length, dims, precisions)
-    if not (spec.models or spec.first_stages or spec.rerankers):
+    if panel is None and not (spec.models or spec.first_stages or spec.rerankers):
         faults.append(
             Fault("", "no model is named", "give --model, such as --model intfloat/e5-small-v2")
         )

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from granite_bench.engine.backends.backend import Backend, Instruction
+from granite_bench.engine.backends.backend import Backend, Instruction, wait_for_device
 from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.encoding.encoder import Encoder
 from granite_bench.engine.encoding.encoding_cost import EncodingCost
@@ -225,10 +225,10 @@ def matrix_product_peak(device: str, dtype: str, *, n_products: int = 10) -> flo
     right = torch.randn(inner, inner, device=device, dtype=getattr(torch, dtype))
     times: list[float] = []
     while len(times) < n_products and sum(times) < _PEAK_SECONDS:
-        _synchronize(device)
+        wait_for_device(device)
         started = time.perf_counter()
         torch.mm(left, right)
-        _synchronize(device)
+        wait_for_device(device)
         times.append(time.perf_counter() - started)
     return 2 * rows * inner * inner / min(times)
 
@@ -301,10 +301,3 @@ def _random_vectors(n_vectors: int, dim: int) -> npt.NDArray[np.float32]:
     vectors = np.random.default_rng(0).standard_normal((n_vectors, dim), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
-
-
-def _synchronize(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device.startswith("mps"):
-        torch.mps.synchronize()

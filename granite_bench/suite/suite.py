@@ -30,7 +30,7 @@ class SuiteTask(Strict):
     """mteb's code of the language of *path*, such as deu-Latn; English when left out."""
     subsets: tuple[str, ...] = ("default",)
     splits: tuple[str, ...] = ("test",)
-    metric: str = Field(default="", pattern=r"^[a-z0-9_]*$")
+    metric: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
     """mteb's name of the main metric; the suite's when left out."""
     group: str | None = None
     """The label under which the suite's groups collect this task (a language, a task type)."""

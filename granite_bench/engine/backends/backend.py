@@ -98,6 +98,14 @@ def empty_device_cache(device: str) -> None:
         torch.mps.empty_cache()
 
 
+def wait_for_device(device: str) -> None:
+    """Return when a device (torch's name) has done what it was given; one that has a queue."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was short; torch has a class for GPUs, none for CPUs."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -1,5 +1,5 @@
 """
-A table as it stands on a page: heads, texts, what is marked; one source for every format.
+A table as it is printed: heads, texts, what is marked; one source for every format.
 
 Scores are fractions in files and times 100 here, with two decimals.
 """
@@ -14,9 +14,9 @@ HOLE = "–"
 
 
 @dataclass(frozen=True)
-class PageCell:
+class PrintedCell:
     """
-    One cell on the page.
+    One cell.
 
     Attributes:
         text: what is printed.
@@ -34,7 +34,7 @@ class PageCell:
 
 
 @dataclass(frozen=True)
-class Page:
+class PrintedTable:
     """
     A table as it is printed: heads[i] is over rows[.][i]; subheads say the metric or the unit.
 
@@ -49,28 +49,28 @@ class Page:
     subheads: Sequence[str]
     numeric: Sequence[bool]
     scores: Sequence[bool]
-    rows: Sequence[Sequence[PageCell]]
+    rows: Sequence[Sequence[PrintedCell]]
     notes: Sequence[str]
 
 
-def page_of(
+def printed_table(
     title: str,
     heads: Sequence[tuple[str, str]],
-    rows: Sequence[Sequence[PageCell]],
+    rows: Sequence[Sequence[PrintedCell]],
     notes: Sequence[str],
     *,
     texts: Collection[str],
     scores: Collection[str] = (),
-) -> Page:
+) -> PrintedTable:
     """
-    A page by the names of its columns.
+    A table by the names of its columns.
 
     Args:
         heads: each with the metric or unit under it.
         texts: heads of the columns of texts; the others are of numbers.
         scores: heads of the columns of scores.
     """
-    return Page(
+    return PrintedTable(
         title=title,
         heads=[head for head, _ in heads],
         subheads=[under for _, under in heads],
