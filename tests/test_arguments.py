@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_choice_that_there_is_not_has_a_suggestion() -> None:
         "dtype: unknown 'bfoat16'; did you mean 'bfloat16' or 'float16'?",
         "backend: unknown 'onyx'; did you mean 'onnx'?",
         "precisions: unknown 'int9'; did you mean 'int8'?",
+    ]
+
+
+def test_a_panel_that_there_is_not_is_said_with_all_else(tmp_path: Path) -> None:
+    """And not that no model is named, since one would be."""
+    faults = faults_of(panel="sparce", device="gpu", results=tmp_path)
+    assert [str(fault).splitlines()[0] for fault in faults] == [
+        "unknown panel 'sparce'",
+        "--device: unknown device 'gpu'",
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from queries_tree import write_queries
-from results_tree import suite_of
+from results_tree import suite_of, write_result
 from speed_tree import turns_content, write_speed
 
 from granite_bench.comparison.candidates import find_candidates
@@ -103,6 +103,16 @@ def test_parts_of_several_tasks_have_a_table(tmp_path: Path) -> None:
     candidates = find_candidates(["org/one", "org/two"], suite_of(*tasks), [tmp_path / "results"])
     found = report_of(put_side_by_side(candidates))
     assert len(page(found, "parts").rows) == 4
+
+
+def test_models_of_which_nothing_is_known_have_no_table_of_costs(tmp_path: Path) -> None:
+    """As where others reported the scores, of models that mteb does not know."""
+    for model in ("org/one", "org/two"):
+        scores = {"test": {"default": 0.5}}
+        write_result(tmp_path / "results", model, "A", scores, meta=False)
+    candidates = find_candidates(["org/one", "org/two"], suite_of("A"), [tmp_path / "results"])
+    found = report_of(put_side_by_side(candidates))
+    assert [section.name for section in found.sections] == ["overall"]
 
 
 def test_several_models_have_rows_of_their_own(root: Path) -> None:

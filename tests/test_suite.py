@@ -442,6 +442,13 @@ def test_dims_and_precisions_of_a_suite_are_read(tmp_path: Path) -> None:
     assert (suite.dims, suite.precisions) == ((768, 256), ("float32", "int8"))
 
 
+def test_a_metric_may_have_any_name_of_mtebs(tmp_path: Path) -> None:
+    """Such as that of retrieval by instructions."""
+    path = write_suite(tmp_path, valid("tasks: [Core17InstructionRetrieval]", metric="p-MRR"))
+
+    assert [task.metric for task in load_suite(path).tasks] == ["p-MRR"]
+
+
 @pytest.mark.parametrize(
     ("line", "place"),
     [

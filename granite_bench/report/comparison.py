@@ -128,7 +128,9 @@ def _sections(side: SideBySide) -> Iterable[Section]:
     parts = {model: _parts(each) for model, each in found.items()}
     if any(parts.values()):
         yield _breakdown(side, "parts", "By part of a task", "Part", parts)
-    yield Section("costs", "What each costs", lay_out_costs(side), {})
+    costs = lay_out_costs(side)
+    if costs is not None:
+        yield Section("costs", "What each costs", costs, {})
     standings = lay_out_standings(side)
     if standings is not None:
         yield Section("pareto", "Quality and costs together", standings, {})

@@ -51,8 +51,8 @@ _FIGURES = (
 )
 
 
-def lay_out_costs(side: SideBySide) -> PrintedTable:
-    """A row for each model; what nobody knows of any of them has no column."""
+def lay_out_costs(side: SideBySide) -> PrintedTable | None:
+    """A row for each model; what nobody knows of any of them has no column. None without any."""
     costs = side.costs
     units = dict.fromkeys(unit for cost in costs.rows for unit in cost.throughput)
     figures = [*_FIGURES[:5], *map(_throughput, units), *_FIGURES[5:]]
@@ -62,6 +62,9 @@ def lay_out_costs(side: SideBySide) -> PrintedTable:
     heads = [("Model", ""), *([("Precision", "")] if has_precision else [])]
     heads += [(each.head, each.unit) for each in figures]
     heads += [("Speed ratio", "to the reference, in turns")] if any(ratios) else []
+    notes = _notes(side)
+    if len(heads) == 1 and not notes:
+        return None
     rows = []
     for candidate, cost, ratio in zip(side.candidates, costs.rows, ratios, strict=True):
         row = [PrintedCell(candidate.name)]
@@ -79,7 +82,7 @@ def lay_out_costs(side: SideBySide) -> PrintedTable:
         f"{side.suite.title}: what each costs",
         heads,
         rows,
-        _notes(side),
+        notes,
         texts=("Model", "Precision"),
     )
 
