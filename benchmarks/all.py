@@ -34,6 +34,7 @@ from pathlib import Path
 from granite_bench.provenance import code_revision, hardware, package_versions
 
 MINILM = "quickstart/all-MiniLM-L6-v2"
+GIVEN = ("mirror", "results", "task", "reranker", "model", "server", "folder")
 WITHOUT_SLOW = "--without torch,sentence-transformers,ours-cosine"
 
 BENCHMARKS: dict[str, str | tuple[str, ...]] = {
@@ -82,7 +83,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+")
-    for name in ("mirror", "results", "task", "reranker", "model", "server", "folder"):
+    for name in GIVEN:
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
     chosen = {
@@ -92,7 +93,7 @@ def main() -> None:
     }
     options.out.write_text(_heading(), encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        given = {key: value for key, value in vars(options).items() if value is not None}
+        given = {each: vars(options)[each] for each in GIVEN if vars(options)[each] is not None}
         given["folder"] = scratch
         failed = [title for title in chosen if not _run(title, chosen[title], given, options.out)]
     if failed:
@@ -110,39 +111,44 @@ def _heading() -> str:
 
 
 def _run(title: str, commands: str | tuple[str, ...], given: dict[str, str], out: Path) -> bool:
+    """One benchmark, at the end of the file; whether it came to its end, or was left out."""
     print(title, flush=True)
     commands = (commands,) if isinstance(commands, str) else commands
     fields = {field for each in commands for _, field, _, _ in string.Formatter().parse(each)}
     needed = sorted(fields - {None, ""})
     shown = {field: field.upper() for field in needed}
-    lines = [f"\n## {title}\n", *(f"`{_typed(each.format(**shown))}`\n" for each in commands)]
-    failed = False
     if missing := [f"--{field}" for field in needed if field not in given]:
-        lines.append(f"Left out: needs {', '.join(missing)}.\n")
+        succeeded, said = True, f"Left out: needs {', '.join(missing)}.\n"
     else:
-        before = os.getloadavg()[0]
-        quoted = {field: shlex.quote(given[field]) for field in needed}
-        # stderr goes to the terminal: progress bars and warnings have no place in the file.
-        done = [
-            subprocess.run(
-                shlex.split(_executed(each).format(**quoted)),
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ
-                | {"HF_HUB_OFFLINE": "1", "GRANITE_BENCH_CACHE": f"{given['folder']}/cache"},
-                check=False,
-            )
-            for each in commands
-        ]
-        load = f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after"
-        said = "\n".join(each.stdout.strip() for each in done)
-        lines.append(f"{datetime.date.today()}, {load}.\n\n{said}\n")
-        if failed := any(each.returncode for each in done):
-            codes = ", ".join(str(each.returncode) for each in done)
-            lines.append(f"This benchmark failed: exit codes {codes}.\n")
+        succeeded, said = _measured(commands, given)
+    lines = [f"\n## {title}\n", *(f"`{_typed(each.format(**shown))}`\n" for each in commands), said]
     with out.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines))
-    return not failed
+    return succeeded
+
+
+def _measured(commands: tuple[str, ...], given: dict[str, str]) -> tuple[bool, str]:
+    """Whether all commands ended well, and what they print, with the machine's load around them."""
+    environment = {"HF_HUB_OFFLINE": "1", "GRANITE_BENCH_CACHE": f"{given['folder']}/cache"}
+    quoted = {field: shlex.quote(value) for field, value in given.items()}
+    before = os.getloadavg()[0]
+    # stderr goes to the terminal: progress bars and warnings have no place in the file.
+    done = [
+        subprocess.run(
+            shlex.split(_executed(each).format(**quoted)),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+            check=False,
+        )
+        for each in commands
+    ]
+    load = f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    lines = [f"{datetime.date.today()}, {load}.\n", *(each.stdout.strip() for each in done), ""]
+    if failed := any(each.returncode for each in done):
+        codes = ", ".join(str(each.returncode) for each in done)
+        lines.append(f"\nThis benchmark failed: exit codes {codes}.\n")
+    return not failed, "\n".join(lines)
 
 
 def _typed(command: str) -> str:
