@@ -181,13 +181,18 @@ def damaged(nodes: Any, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
     ends = (signal.SIGKILL, signal.SIGINT)
     drivers = {sent: _ended_driver(nodes.address, folder, sent) for sent in ends}
     third = nodes.add_node(**NODE)
-    there, killed = len(_shards(folder)), []
+    there, killed, over = len(_shards(folder)), [], threading.Event()
+
+    def stored(n_shards: int) -> bool:
+        """Whether so many came to be while it runs, however long its workers took to start."""
+        _until(lambda: over.is_set() or len(_shards(folder)) >= there + n_shards, 900)
+        return not over.is_set()
 
     def kill() -> None:
-        if _until(lambda: len(_shards(folder)) >= there + 3, 120):
+        if stored(3):
             os.kill(_workers()[0], signal.SIGKILL)
             killed.append("worker")
-        if _until(lambda: len(_shards(folder)) >= there + 6, 60):
+        if stored(6):
             nodes.remove_node(third, allow_graceful=False)
             killed.append("node")
 
@@ -198,6 +203,7 @@ def damaged(nodes: Any, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PoolEncoder, "_take", lambda *arguments: (time.sleep(0.2), take(*arguments)))
         [outcome] = _run(folder, vectors=folder / "vectors", ray=nodes.address, say=said.append)
+    over.set()
     killer.join()
     return Damaged(folder, drivers, outcome, said, len(killed), _until(lambda: not _workers()))
 

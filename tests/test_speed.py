@@ -331,7 +331,7 @@ def test_protocols_of_ones_own(
     arguments += ["--protocols", str(own)]
     assert main([*arguments, "--protocol", "short"]) == 0
     record = next((tmp_path / "out").rglob("*.json"))
-    assert json.loads(record.read_text())["protocol"]["id"].startswith("short/1:")
+    assert json.loads(record.read_text())["protocol"]["identity"].startswith("short/1:")
     assert main([*arguments, "--protocol", "shrot"]) == 2
     assert "did you mean 'short'?" in capsys.readouterr().err
     own.write_text(json.dumps({"version": 1, "protocols": [{**entry, "batch_size": 0}]}))
