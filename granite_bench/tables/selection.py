@@ -14,7 +14,7 @@ revision *external*), and the same task again in a tree of one's own. The rule, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from granite_bench.results.tree import Result
@@ -87,6 +87,25 @@ def _checkpoints_apart(
 def _select(
     candidates: Sequence[tuple[int, Result]], wanted: Mapping[str, SuiteTask], *, own_first: bool
 ) -> Selection:
+    of_tasks: dict[str, list[tuple[int, Result]]] = {}
+    for folder, result in candidates:
+        of_tasks.setdefault(result.task, []).append((folder, result))
+    reasons: dict[str, str] = {}
+    several = {task: found for task, found in of_tasks.items() if len(found) > 1}
+    if several:  # most models have one result of each task, and nothing to choose from
+        merit = _merit_among(candidates, wanted, own_first=own_first)
+        for task, found in several.items():
+            found.sort(key=merit, reverse=True)
+            reasons[task] = _reason(merit(found[0]), merit(found[1]), len(found))
+    results = {task: found[0][1] for task, found in of_tasks.items()}
+    revisions = Counter(result.revision for result in results.values())
+    return Selection(results, reasons, revisions.most_common(1)[0][0])
+
+
+def _merit_among(
+    candidates: Sequence[tuple[int, Result]], wanted: Mapping[str, SuiteTask], *, own_first: bool
+) -> Callable[[tuple[int, Result]], tuple[float, ...]]:
+    """What decides, in the order of _REASONS; the larger wins."""
     cells = {result.path: own_cell(wanted[result.task], result) for _, result in candidates}
     n_complete = Counter(
         (folder, result.revision) for folder, result in candidates if cells[result.path].complete
@@ -103,19 +122,7 @@ def _select(
             -folder,
         )
 
-    results: dict[str, Result] = {}
-    reasons: dict[str, str] = {}
-    for task in dict.fromkeys(result.task for _, result in candidates):
-        of_task = sorted(
-            (candidate for candidate in candidates if candidate[1].task == task),
-            key=merit,
-            reverse=True,
-        )
-        results[task] = of_task[0][1]
-        if len(of_task) > 1:
-            reasons[task] = _reason(merit(of_task[0]), merit(of_task[1]), len(of_task))
-    revisions = Counter(result.revision for result in results.values())
-    return Selection(results, reasons, revisions.most_common(1)[0][0])
+    return merit
 
 
 _REASONS = (
