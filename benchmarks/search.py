@@ -194,7 +194,8 @@ def _product(setting: Setting) -> None:
 def _ours(setting: Setting, name: str) -> Any:
     from sentence_transformers.util import dot_score
 
-    from granite_bench.engine.search.search import search_exact, similarity_of
+    from granite_bench.engine.search.search import search_exact
+    from granite_bench.engine.search.similarity import similarity_of
     from granite_bench.engine.vectors.vectors import ResidentVectors
 
     return search_exact(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def _room(module: str) -> str:
 
 
 def _imports(path: Path) -> set[str]:
-    rooms = set()
+    """The modules of ours that one imports anywhere in it, below the package."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("granite_bench"):
             module = (node.module or "").removeprefix("granite_bench").lstrip(".")
@@ -64,19 +66,19 @@ def _imports(path: Path) -> set[str]:
             for alias in node.names:
                 submodule = within / alias.name
                 if submodule.is_dir() or submodule.with_suffix(".py").exists():
-                    rooms.add(_room(f"{module}.{alias.name}".lstrip(".")))
+                    modules.add(f"{module}.{alias.name}".lstrip("."))
                 elif module:
-                    rooms.add(_room(module))
-    return rooms
+                    modules.add(module)
+    return modules
 
 
 def _sources() -> list[tuple[str, Path]]:
-    sources = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        names = path.relative_to(PACKAGE).with_suffix("").parts
-        within = names[:-1] if names[-1] == "__init__" and len(names) > 1 else names
-        sources.append((_room(".".join(within)), path))
-    return sources
+    return [(_room(_module(path)), path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def _module(path: Path) -> str:
+    names = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" and len(names) > 1 else names)
 
 
 def test_every_module_has_its_floor() -> None:
@@ -94,7 +96,13 @@ def test_imports_point_down(room: str, path: Path) -> None:
         return
     floor = next(number for number, rooms in enumerate(FLOORS) if room in rooms)
     above = {name for rooms in FLOORS[: floor + 1] for name in rooms} - {room}
-    assert not _imports(path) & above
+    assert not set(map(_room, _imports(path))) & above
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither where they begin, nor in a function, nor for types alone."""
+    modules = {_module(path): _imports(path) for path in PACKAGE.rglob("*.py")}
+    graphlib.TopologicalSorter(modules).prepare()
 
 
 @pytest.mark.parametrize(

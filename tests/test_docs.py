@@ -225,6 +225,8 @@ def prepare(document: str, work: Path, reranker: Path) -> None:
     text = read(document)
     if "my-reranker" in text:
         shutil.copytree(reranker, work / "my-reranker")
+    if "results/example" in text:
+        shutil.copytree(ROOT / "results" / "example", work / "results" / "example")
     for name, block in re.findall(r"[Tt]he file `([\w.]+)`:\n\n```\w+\n(.*?)```", text, flags=re.S):
         (work / name).write_text(block, encoding="utf-8")
     if "my-corpus" not in text:

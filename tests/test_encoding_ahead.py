@@ -19,7 +19,7 @@ from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.encoding.share import Share
 from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.models import find_model, find_reranker
-from granite_bench.models.reranking import Reranking
+from granite_bench.models.source import Reranking
 from granite_bench.planning.plan import Job, Plan, all_parts, make_plan
 from granite_bench.results.store import ResultStore
 from granite_bench.runner.encoding_ahead import fill_store, requests_of

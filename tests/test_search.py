@@ -22,7 +22,7 @@ from vectors_in_parts import VectorsInParts
 
 from granite_bench.engine.search import device_search, host_search, search
 from granite_bench.engine.search.run import Documents, Run
-from granite_bench.engine.search.search import Similarity, similarity_of
+from granite_bench.engine.search.similarity import Similarity, similarity_of
 from granite_bench.engine.vectors.vectors import ResidentVectors
 
 Floats = npt.NDArray[np.float32]

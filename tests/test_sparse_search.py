@@ -15,7 +15,8 @@ from sparse_store import filled, random_vectors, sparse, stored
 from granite_bench.engine.encoding.encoder import Encoded
 from granite_bench.engine.search import sparse_search
 from granite_bench.engine.search.run import Documents, Run
-from granite_bench.engine.search.search import search_exact, similarity_of
+from granite_bench.engine.search.search import search_exact
+from granite_bench.engine.search.similarity import similarity_of
 from granite_bench.engine.search.sparse_search import (
     SparseIndex,
     rank_sparse_candidates,

@@ -21,7 +21,7 @@ from granite_bench.engine import variants as variants_module
 from granite_bench.engine.dense_retriever import DenseRetriever
 from granite_bench.engine.forms import form_of
 from granite_bench.engine.search.run import Documents, Run
-from granite_bench.engine.search.search import similarity_of
+from granite_bench.engine.search.similarity import similarity_of
 from granite_bench.engine.variants import Variant
 from granite_bench.engine.vectors.vectors import ResidentVectors
 from granite_bench.errors import TaskError

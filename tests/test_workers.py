@@ -35,7 +35,7 @@ from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.form_loading import EngineOptions, load_form
 from granite_bench.engine.reranker import Reranker
 from granite_bench.engine.search import host_search
-from granite_bench.engine.search.search import NotANumber
+from granite_bench.engine.search.similarity import NotANumber
 from granite_bench.engine.sparse_retriever import SparseRetriever
 from granite_bench.engine.variants import Variant
 from granite_bench.engine.vectors.sparse_rows import SparseRows

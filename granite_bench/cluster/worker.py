@@ -31,7 +31,7 @@ from granite_bench.engine.form_loading import free_memory
 from granite_bench.engine.forms import Form
 from granite_bench.engine.observed_search import ObservedSearch
 from granite_bench.engine.reranker import Reranker, RerankerOfMteb
-from granite_bench.engine.search.search import NotANumber
+from granite_bench.engine.search.similarity import NotANumber
 from granite_bench.engine.sparse_retriever import SparseRetriever
 from granite_bench.engine.vectors.vector_store import text_keys
 from granite_bench.engine.vectors.vectors import OfPart, Vectors

@@ -20,7 +20,7 @@ from granite_bench.engine.encoding.encoder import Encoded, Encoder
 from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.observation import LATENCY_QUERIES, LATENCY_WARM_UP, Observation
 from granite_bench.engine.search.run import Documents, Run
-from granite_bench.engine.search.search import similarity_of
+from granite_bench.engine.search.similarity import similarity_of
 from granite_bench.engine.variants import CODED, Variant
 from granite_bench.engine.vectors.vectors import ResidentVectors, Vectors
 from granite_bench.errors import NonFiniteVectors, TaskError

@@ -22,12 +22,8 @@ import torch
 from sentence_transformers.util import quantize_embeddings
 
 from granite_bench.engine.search.run import Documents, Run
-from granite_bench.engine.search.search import (
-    Similarity,
-    rank_candidates,
-    search_exact,
-    similarity_of,
-)
+from granite_bench.engine.search.search import rank_candidates, search_exact
+from granite_bench.engine.search.similarity import Similarity, similarity_of
 from granite_bench.engine.vectors.rows import Dense
 from granite_bench.engine.vectors.vectors import Found, OfPart, Vectors
 from granite_bench.errors import TaskError

@@ -10,8 +10,8 @@ Models: found by id or folder, in the variants that a run asks for, and how to l
 from granite_bench.models.loading import Loading
 from granite_bench.models.lookup import QUICKSTART_MODEL, search_models
 from granite_bench.models.rerankers import find_reranker
-from granite_bench.models.reranking import Reranking, RunFile, is_run
-from granite_bench.models.source import ModelSource
+from granite_bench.models.run_file import RunFile, is_run
+from granite_bench.models.source import ModelSource, Reranking
 from granite_bench.models.variants import UNTRAINED, find_model, find_variants, listed_dims
 
 __all__ = [

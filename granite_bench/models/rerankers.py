@@ -7,8 +7,7 @@ from pathlib import Path
 from granite_bench.errors import BadInput, Fault
 from granite_bench.models.loading import AS_PUBLISHED, Loading
 from granite_bench.models.lookup import look_up
-from granite_bench.models.reranking import Reranking
-from granite_bench.models.source import ModelSource
+from granite_bench.models.source import ModelSource, Reranking
 
 
 def find_reranker(

@@ -1,4 +1,4 @@
-"""A model that was found, in one variant, and how it is loaded."""
+"""A model that was found, in one variant, how it is loaded, and what it reranks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from mteb.models import ModelMeta
@@ -16,11 +16,9 @@ from granite_bench.errors import BadInput, Fault, first_line
 from granite_bench.exported import ExportedFile, exports_folder, find_exported, run_exported
 from granite_bench.models.loading import AS_PUBLISHED, Loading
 from granite_bench.models.remote_code import asks_for_code, code_arguments, is_trusted, needs_code
+from granite_bench.models.run_file import RunFile
 from granite_bench.offline.mirror import model_hash
 from granite_bench.results.tree import settings_text
-
-if TYPE_CHECKING:
-    from granite_bench.models.reranking import Reranking
 
 
 @dataclass(frozen=True)
@@ -207,3 +205,28 @@ def _is_transformer(model: Any) -> bool:
     """Whether mteb's wrapper holds a sentence-transformers model with a maximum length."""
     length = getattr(getattr(model, "model", None), "max_seq_length", None)
     return length is not None and math.isfinite(length)
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """
+    Attributes:
+        first_stage: a model, whose own ranking is made where it is missing; or a run's file.
+        top_k: documents per query that are scored.
+        query_tokens: queries are cut to so many of the reranker's tokens; None leaves them.
+    """
+
+    first_stage: ModelSource | RunFile
+    top_k: int
+    query_tokens: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What makes results differ from those behind another first stage."""
+        settings: dict[str, str | int] = {
+            "first_stage": self.first_stage.name,
+            "top_k": self.top_k,
+        }
+        if self.query_tokens is not None:
+            settings["query_tokens"] = self.query_tokens
+        return settings

@@ -22,7 +22,8 @@ from granite_bench.engine.backends.tokens import Tokens
 from granite_bench.engine.encoding.encoder import Encoder
 from granite_bench.engine.encoding.encoding_cost import EncodingCost
 from granite_bench.engine.search.run import Documents
-from granite_bench.engine.search.search import resident_vectors, search_exact, similarity_of
+from granite_bench.engine.search.search import resident_vectors, search_exact
+from granite_bench.engine.search.similarity import similarity_of
 from granite_bench.errors import NonFiniteVectors, TaskError
 from granite_bench.speed.counters import Counters, sample
 from granite_bench.speed.protocol import Protocol

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from granite_bench.engine.search.search import NotANumber, Similarity
+from granite_bench.engine.search.similarity import NotANumber, Similarity
 from granite_bench.engine.vectors.vectors import InOnePart, Vectors
 
 SCORES_PER_PRODUCT = 2**26

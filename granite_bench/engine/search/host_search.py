@@ -19,7 +19,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from granite_bench.engine.search.lanes import Map, map_of, scan, shares
-from granite_bench.engine.search.search import NotANumber, Similarity
+from granite_bench.engine.search.similarity import NotANumber, Similarity
 from granite_bench.engine.search.top_k import Keys, keep_best
 from granite_bench.engine.vectors.vectors import Vectors
 

@@ -23,12 +23,12 @@ import torch
 from granite_bench.engine.search.lanes import map_of, scan, shares
 from granite_bench.engine.search.run import Documents, Run
 from granite_bench.engine.search.search import (
-    NotANumber,
     ScoresOfSome,
     merge_best,
     run_of_best,
     run_of_candidates,
 )
+from granite_bench.engine.search.similarity import NotANumber
 from granite_bench.engine.search.top_k import Keys, compiled, keep_best
 from granite_bench.engine.vectors.sparse_rows import SparseRows
 from granite_bench.engine.vectors.sparse_vectors import SparseVectors

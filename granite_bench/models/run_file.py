@@ -1,4 +1,4 @@
-"""What a reranker reorders: the best documents of a first stage."""
+"""A first stage that another program ran: rankings in files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from granite_bench.errors import BadInput, Fault
 from granite_bench.files.local import is_file, is_folder
-from granite_bench.models.source import ModelSource
 
 
 @dataclass(frozen=True)
@@ -79,28 +78,3 @@ def is_run(path: Path) -> bool:
 
 def _runs_in(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.trec"), *folder.glob("*.trec.gz")])
-
-
-@dataclass(frozen=True)
-class Reranking:
-    """
-    Attributes:
-        first_stage: a model, whose own ranking is made where it is missing; or a run's file.
-        top_k: documents per query that are scored.
-        query_tokens: queries are cut to so many of the reranker's tokens; None leaves them.
-    """
-
-    first_stage: ModelSource | RunFile
-    top_k: int
-    query_tokens: int | None = None
-
-    @property
-    def settings(self) -> dict[str, str | int]:
-        """What makes results differ from those behind another first stage."""
-        settings: dict[str, str | int] = {
-            "first_stage": self.first_stage.name,
-            "top_k": self.top_k,
-        }
-        if self.query_tokens is not None:
-            settings["query_tokens"] = self.query_tokens
-        return settings
