@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from granite_bench.engine.backends.backend import Instruction
+from granite_bench.engine.backends.backend import Instruction, wait_for_device
 from granite_bench.engine.backends.dense_backend import SentenceTransformersBackend
 from granite_bench.engine.backends.unpadded import pooled
 from granite_bench.engine.backends.unpadded_attention import REGISTERED
@@ -124,7 +124,7 @@ def _device_pass(
 ) -> dict[str, float]:
     mode, device = model[1].pooling_mode, transformer.device
     laps = []
-    _synchronize(device)
+    wait_for_device(str(device))
     started = time.perf_counter()
     for ids, lengths in inputs:
         begin = _mark(device)
@@ -136,7 +136,7 @@ def _device_pass(
         made = _mark(device)
         features["sentence_embedding"].cpu()
         laps.append((begin, read, made, _mark(device)))
-    _synchronize(device)
+    wait_for_device(str(device))
     seconds = time.perf_counter() - started
     names = "forward", "pooling", "copying back"
     found = {
@@ -152,12 +152,12 @@ def _launching(transformer: UnpaddedTransformer, inputs: Sequence[Any], repeats:
     for _ in range(repeats + 1):
         seconds = 0.0
         for ids, lengths in inputs:
-            _synchronize(transformer.device)
+            wait_for_device(str(transformer.device))
             started = time.perf_counter()
             transformer.token_states(ids, lengths)
             seconds += time.perf_counter() - started
         every.append(seconds)
-    _synchronize(transformer.device)
+    wait_for_device(str(transformer.device))
     return statistics.median(every[1:])
 
 
@@ -184,10 +184,10 @@ def _attention_left_out() -> Iterator[None]:
 def _median(work: Callable[[], object], device: torch.device, repeats: int) -> float:
     every = []
     for _ in range(repeats + 1):
-        _synchronize(device)
+        wait_for_device(str(device))
         started = time.perf_counter()
         work()
-        _synchronize(device)
+        wait_for_device(str(device))
         every.append(time.perf_counter() - started)
     return statistics.median(every[1:])
 
@@ -204,11 +204,6 @@ def _mark(device: torch.device) -> torch.cuda.Event | float:
 def _between(begin: Any, end: Any) -> float:
     """Seconds; events must have happened."""
     return end - begin if isinstance(begin, float) else begin.elapsed_time(end) / 1000
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def print_parts(parts: Parts, *, whole_seconds: float, n_texts: int, bound_seconds: float) -> None:

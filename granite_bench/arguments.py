@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from granite_bench.errors import Fault, did_you_mean
+from granite_bench.errors import Fault, near_or_all
 
 
 def list_faults(given: Mapping[str, Any]) -> list[Fault]:
@@ -33,6 +33,6 @@ def choice_faults(given: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Fault]
     for name, (value, known) in given.items():
         for each in value if isinstance(value, list | tuple) else (value,):
             if each is not None and each not in known:
-                hint = did_you_mean(str(each), known) or f"there are: {', '.join(known)}"
+                hint = near_or_all(str(each), known)
                 faults.append(Fault(name, f"unknown {each!r}", hint))
     return faults

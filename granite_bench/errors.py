@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -177,6 +177,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     quoted = [f"'{by_lower[lower]}'" for lower in close[:3]]
     return f"did you mean {' or '.join(quoted)}?"
+
+
+def near_or_all(name: str, known: Collection[str]) -> str:
+    """A suggestion for a misspelt *name*, or all the *known* ones where nothing is close."""
+    return did_you_mean(name, known) or f"there are: {', '.join(known)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from granite_bench.audit.quantities import (
     mean_of,
     with_variant,
 )
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, near_or_all
 from granite_bench.suite.shipped import suite_names
 from granite_bench.suite.suite import Suite, SuiteTask, load_suite
 
@@ -286,7 +286,7 @@ def _unknown_names(file: ColumnFile, path: Path, known: Columns) -> Iterator[Fau
             suite = known.suites[entry.suite]
             groups = sorted({task.group for task in suite.tasks if task.group})
             if entry.group is not None and entry.group not in groups:
-                hint = did_you_mean(entry.group, groups) or f"there are: {', '.join(groups)}"
+                hint = near_or_all(entry.group, groups)
                 yield Fault(f"{where}.group", f"{suite.name} has no group '{entry.group}'", hint)
             tasks = [task.name for task in suite.tasks]
             for task in entry.without:

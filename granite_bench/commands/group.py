@@ -9,7 +9,7 @@ import click
 
 from granite_bench.commands.help import Command
 from granite_bench.console import as_far_as_read
-from granite_bench.errors import did_you_mean
+from granite_bench.errors import near_or_all
 
 
 class Commands(Command, click.Group):
@@ -48,7 +48,7 @@ class Commands(Command, click.Group):
         """The command of that name; raises click.UsageError with the nearest name."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             known = self.list_commands(ctx)
-            hint = did_you_mean(args[0], known) or f"there are: {', '.join(known)}"
+            hint = near_or_all(args[0], known)
             ctx.fail(f"unknown command '{args[0]}'\n  {hint}")
         return super().resolve_command(ctx, args)
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from granite_bench.errors import did_you_mean
+from granite_bench.errors import near_or_all
 
 
 class Numbers(click.ParamType[Any]):
@@ -48,7 +48,7 @@ class Names(click.ParamType[Any]):
         parts = [part.strip() for part in str(value).split(",")]
         for part in parts:
             if part not in self._known:
-                hint = did_you_mean(part, self._known) or f"there are: {', '.join(self._known)}"
+                hint = near_or_all(part, self._known)
                 self.fail(f"unknown {self._what} '{part}'\n  {hint}", param, ctx)
         return tuple(dict.fromkeys(parts))
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from granite_bench.comparison.money import Money, runs_of
 from granite_bench.comparison.shared_speeds import shared_notes, speeds_of_rows
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, near_or_all
 from granite_bench.results.speed_columns import Conditions, Speed, protocol_labels
 from granite_bench.results.speed_comparison import Ratio
 from granite_bench.results.speed_records import SpeedRecord
@@ -253,7 +253,7 @@ def _check_protocol(protocol: str | None, found: Mapping[_Under, Any]) -> None:
         return
     hint = f"granite-bench speed --protocol {protocol} --model MODEL measures one"
     if known:
-        hint = did_you_mean(protocol, known) or f"there are: {', '.join(known)}"
+        hint = near_or_all(protocol, known)
     raise BadInput(Fault("--protocol", f"no model was measured under '{protocol}'", hint))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from granite_bench.comparison.costs import Cost
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, near_or_all
 from granite_bench.suite.suite import Grouping, Suite
 from granite_bench.tables.scores import evaluations_of
 from granite_bench.tables.table import Row
@@ -283,7 +283,7 @@ def _column(column: str | None, name: str, quantity: str, text: str, suite: Suit
     same = [each for each in known if each.lower() == wanted.lower()]
     if wanted in known or len(same) == 1:
         return wanted if wanted in known else same[0]
-    hint = did_you_mean(wanted, known) or f"there are: {', '.join(known)}"
+    hint = near_or_all(wanted, known)
     what = f"{text}: suite {suite.name} has no task, group or subset '{wanted}'"
     raise BadInput(Fault(OPTION, what, hint))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from granite_bench.errors import Fault, did_you_mean
+from granite_bench.errors import Fault, near_or_all
 from granite_bench.files.yaml_file import load_document
 from granite_bench.suite.document import Document
 from granite_bench.suite.shipped import find_panel, panel_names
@@ -32,5 +32,5 @@ def unknown_panel(panel: str | None, path: Path) -> list[Fault]:
     """What is wrong with the panel that a document at *path* names; None names none."""
     if panel is None or panel.endswith((".yaml", ".yml")) or panel in panel_names():
         return []
-    hint = did_you_mean(panel, panel_names()) or f"there are: {', '.join(panel_names())}"
+    hint = near_or_all(panel, panel_names())
     return [Fault(f"{path}: panel", f"unknown panel '{panel}'", hint)]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, near_or_all
 from granite_bench.files.local import is_file
 
 
@@ -76,7 +76,7 @@ def _own_file(name: str, kind: str) -> Path | None:
 
 def _shipped_file(name: str, kind: str, names: Collection[str], near: Collection[str]) -> Path:
     if name not in names:
-        hint = did_you_mean(name, near) or f"there are: {', '.join(near)}"
+        hint = near_or_all(name, near)
         command = "panels" if kind == "panel" else "suites"
         what = f"unknown {kind} '{name}'"
         raise BadInput(Fault("", what, f"{hint}   (granite-bench {command})"))

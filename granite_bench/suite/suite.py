@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, StrictInt, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from granite_bench.errors import BadInput, Fault, did_you_mean
+from granite_bench.errors import BadInput, Fault, did_you_mean, near_or_all
 from granite_bench.files.yaml_file import read_document
 from granite_bench.suite.document import Dims, Document, FileName, Precisions, Strict, each_once
 from granite_bench.suite.panel import load_panel, unknown_panel
@@ -92,7 +92,7 @@ class Suite(Document):
         if not isinstance(value, str):
             return value
         if value not in panel_names():
-            hint = did_you_mean(value, panel_names()) or f"there are: {', '.join(panel_names())}"
+            hint = near_or_all(value, panel_names())
             raise PydanticCustomError("panel", f"unknown panel '{value}'; {hint}")
         return load_panel(value).models
 
